@@ -1,0 +1,163 @@
+"""Whole files or none: atomic writes, hashes, and manifests that say a folder is complete.
+
+A file is written to a sibling with a deterministic name, fsynced, and renamed over its target, so
+a reader sees the old file or the new one and a crash leaves at most one stale sibling, which the
+next write replaces.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from lorepack.errors import InputError, WriteError
+
+MANIFEST = "manifest.json"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+@contextlib.contextmanager
+def atomic(path: Path | str) -> Iterator[Path]:
+    """Give a sibling path to write to; rename it over ``path`` when the block ends well.
+
+    Args:
+        path: the final file. Its folder is made when missing.
+
+    Yields:
+        The path of the sibling, for writers that open files themselves.
+
+    Raises:
+        WriteError: no space, no permission, or the folder is a file.
+    """
+    path = Path(path)
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield partial
+        with open(partial, "rb") as handle:
+            os.fsync(handle.fileno())
+        os.replace(partial, path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+        if isinstance(error, WriteError):
+            raise
+        raise WriteError(f"cannot write {path}: {error.strerror or error}") from error
+    except BaseException:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+        raise
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_bytes(path: Path | str, data: bytes) -> None:
+    """Write ``data`` to ``path``, whole or not at all."""
+    with atomic(path) as partial:
+        partial.write_bytes(data)
+
+
+def write_text(path: Path | str, text: str) -> None:
+    """Write ``text`` to ``path`` as UTF-8, whole or not at all."""
+    write_bytes(path, text.encode())
+
+
+def to_json(value: Any) -> str:
+    """``value`` as JSON with sorted keys and a closing newline: equal values, equal bytes."""
+    return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def write_json(path: Path | str, value: Any) -> None:
+    """Write ``value`` as sorted, indented JSON, whole or not at all."""
+    write_text(path, to_json(value))
+
+
+def write_lines(path: Path | str, lines: Iterable[str]) -> int:
+    """Stream ``lines`` (without newlines) to ``path``; returns how many were written."""
+    count = 0
+    with atomic(path) as partial, open(partial, "w", encoding="utf-8", newline="\n") as handle:
+        for line in lines:
+            handle.write(line + "\n")
+            count += 1
+    return count
+
+
+def read_json(path: Path | str) -> Any:
+    """The JSON value in ``path``.
+
+    Raises:
+        InputError: the file is not JSON; says where it breaks.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not valid JSON ({error})") from error
+
+
+def sha256_of(path: Path | str) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal."""
+    with open(path, "rb") as handle:
+        return _digest(handle)
+
+
+def _digest(handle: BinaryIO) -> str:
+    return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def hash_of(value: Any) -> str:
+    """The SHA-256 of a JSON value, in hexadecimal; key order does not matter."""
+    return hashlib.sha256(to_json(value).encode()).hexdigest()
+
+
+def write_manifest(folder: Path | str, inputs: str, names: Iterable[str]) -> None:
+    """State that ``folder`` is complete: called last, after all its files are written.
+
+    Args:
+        folder: a stage's output.
+        inputs: hash of everything the stage depends on.
+        names: the files that the stage wrote, relative to the folder.
+    """
+    folder = Path(folder)
+    listed = {
+        name: {"bytes": (folder / name).stat().st_size, "sha256": sha256_of(folder / name)}
+        for name in sorted(names)
+    }
+    write_json(folder / MANIFEST, {"schema": 1, "inputs": inputs, "files": listed})
+
+
+def is_complete(folder: Path | str, inputs: str) -> bool:
+    """Whether ``folder`` holds, unharmed, the finished results of exactly these ``inputs``."""
+    folder = Path(folder)
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        return manifest["inputs"] == inputs and all(
+            (folder / name).stat().st_size == entry["bytes"]
+            and sha256_of(folder / name) == entry["sha256"]
+            for name, entry in manifest["files"].items()
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def safe_name(name: str) -> str:
+    """``name`` if it can be a file's name inside a folder of ours.
+
+    Raises:
+        InputError: it is empty, hidden, or has characters that could leave the folder.
+    """
+    if not _NAME.fullmatch(name):
+        raise InputError(f"name {name!r} not allowed: use letters, digits, '.', '_' and '-'")
+    return name
