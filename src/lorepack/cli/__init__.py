@@ -1,1 +1,1 @@
-"""."""
+"""The command line: one file a verb; each parses, calls the API, prints. No logic."""

@@ -1,0 +1,64 @@
+"""`lorepack audit`: what did an adapter learn, and what did it cost?"""
+
+from __future__ import annotations
+
+import click
+
+from lorepack.cli.console import finish, json_option, progress, table
+from lorepack.cli.options import load_options, loading, probe_options
+from lorepack.cli.results import show_run
+
+
+@click.command("audit")
+@click.option("--run", metavar="RUN", help="audit a run again, with its own settings")
+@click.option("--model", metavar="M", help="the adapter's base")
+@click.option("--adapter", metavar="A", help="a PEFT LoRA folder")
+@click.option("--facts", metavar="F", help="a file (JSONL, CSV, Parquet), or: world")
+@click.option("--out", metavar="DIR", help="folder of the results")
+@probe_options
+@load_options
+@json_option
+def command(
+    run: str | None,
+    model: str | None,
+    adapter: str | None,
+    facts: str | None,
+    out: str | None,
+    preset: str,
+    samples: int | None,
+    seed: int,
+    sets: tuple[str, ...],
+    device: str,
+    dtype: str,
+    revision: str | None,
+    trust_remote_code: bool,
+    as_json: bool,
+) -> None:
+    """Audit a run (--run), or any adapter (--model --adapter --facts --out)."""
+    import lorepack
+
+    load = loading(device, dtype, revision, trust_remote_code)
+    if run is not None:
+        if model or adapter or facts or out:
+            raise click.UsageError("--run stands alone: model, adapter and facts are the run's own")
+        with progress(as_json) as show:
+            result = lorepack.audit(run=run, progress=show, **load)
+        return finish(result.to_json(), as_json, lambda: show_run(result))
+    if not (model and adapter and facts and out):
+        raise click.UsageError("give --run RUN, or all of --model --adapter --facts --out")
+    with progress(as_json) as show:
+        audited = lorepack.audit(
+            model=model,
+            adapter=adapter,
+            facts=facts,
+            out=out,
+            preset=preset,
+            samples=samples,
+            seed=seed,
+            sets=sets,
+            progress=show,
+            **load,
+        )
+    row = audited.to_json()
+    finish(row, as_json, lambda: table("Audit", ["figure", "value"], list(row.items())))
+    return None

@@ -1,0 +1,149 @@
+"""Audits a user starts: of a finished run, or of any adapter on any facts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lorepack import auditing, files, probing, world
+from lorepack.auditing import AuditResult
+from lorepack.errors import InputError, MismatchError
+from lorepack.llm import LanguageModel
+from lorepack.packing import stages
+from lorepack.packing.jobs import Facts, loaded, make_job, probe_settings
+from lorepack.packing.result import PackResult
+from lorepack.packing.run import Run, open_run
+from lorepack.packing.settings import PackSettings
+from lorepack.packing.sources import load_facts
+from lorepack.packing.stages import Progress, quiet
+
+
+def audit(
+    model: str | LanguageModel | None = None,
+    adapter: str | Path | None = None,
+    facts: Facts | None = None,
+    out: str | Path | None = None,
+    *,
+    run: str | Path | None = None,
+    **options: Any,
+) -> PackResult | AuditResult:
+    """Audit a run (``run=``), or any adapter (``model, adapter, facts, out``).
+
+    Args:
+        model: the adapter's base.
+        adapter: a PEFT LoRA folder.
+        facts: ``"world"``, a file of facts, or facts.
+        out: folder of the results.
+        run: a run's folder, alone.
+        options: ``progress`` and how to load the model; for an adapter also ``preset``, ``seed``,
+            ``samples``, ``sets`` and ``neutral``.
+
+    Raises:
+        InputError: neither a run nor all four of the others.
+    """
+    if run is not None:
+        return _audit_run(run, **options)
+    if model is None or adapter is None or facts is None or out is None:
+        raise InputError("audit needs run=, or all of model=, adapter=, facts= and out=")
+    return _audit_adapter(model, adapter, facts, out, **options)
+
+
+def _audit_run(run: str | Path, *, progress: Progress = quiet, **load: Any) -> PackResult:
+    """Audit a finished run again, from its own settings; what is up to date is not redone.
+
+    Raises:
+        NotFoundError: no run there.
+        MismatchError: the run has no adapter yet, or its model has changed.
+    """
+    start = time.monotonic()
+    described = Run(Path(run)).describe()
+    with open_run(run) as opened:
+        listed = load_facts(opened.folder / "facts.jsonl")
+        settings = PackSettings.model_validate(described["settings"])
+        lm = loaded(described["model"]["name"], load)
+        job = make_job(opened, lm, listed, settings, None, progress)
+        if lm.fingerprint != described["model"]["fingerprint"]:
+            raise MismatchError(
+                f"{run}: made with model {described['model']['name']} of fingerprint "
+                f"{described['model']['fingerprint'][:12]}, got {lm.fingerprint[:12]}"
+            )
+        if not (opened.adapter / files.MANIFEST).is_file():
+            raise MismatchError(f"{run}: no finished adapter yet; run the same `lorepack pack`")
+        before = stages.probe_stage(job)
+        mix = stages.mix_stage(job, before)
+        audit = stages.audit_stage(job, before, mix)
+        report = stages.report_stage(job)
+    return PackResult.of(
+        audit,
+        seconds=time.monotonic() - start,
+        report=report,
+        adapter=opened.adapter,
+        notes=job.notes,
+    )
+
+
+def _audit_adapter(
+    model: str | LanguageModel,
+    adapter: str | Path,
+    facts: Facts,
+    out: str | Path,
+    *,
+    preset: str = "recommended",
+    seed: int = 0,
+    samples: int | None = None,
+    sets: Mapping[str, str] | Sequence[str] = (),
+    neutral: Sequence[str] | None = None,
+    progress: Progress = quiet,
+    **load: Any,
+) -> AuditResult:
+    """Audit any PEFT LoRA adapter on any facts: ``out/before`` and ``out/audit``.
+
+    Which facts were trained is read from the adapter's ``lorepack.json``; without one, no fact
+    counts as trained and reliability is None.
+
+    Args:
+        model: the adapter's base.
+        adapter: a PEFT folder.
+        facts: ``"world"``, a file of facts, or facts.
+        out: folder of the results.
+        preset: of the probe.
+        seed: decides exemplars and samples.
+        samples: sampled answers a prompt.
+        sets: further settings of the probe, ``key=value``.
+        neutral: text for KL and perplexity; None takes the made world's.
+        progress: called as ``progress(stage, done, total)``.
+        load: how to load the model.
+
+    Raises:
+        MismatchError: the adapter was made for another base.
+    """
+    settings = probe_settings(preset, seed, samples, sets)
+    listed, lm = load_facts(facts), loaded(model, load)
+    adapter, out, notes = Path(adapter), Path(out), list[str]()
+    with stages.adapter_on(lm, adapter, notes) as stack:
+        tick = lambda done, total: progress("probe", done, total)  # noqa: E731
+        before = probing.probe(lm, listed, out / "before", settings, progress=tick)
+        return auditing.audit(
+            lm,
+            stack,
+            listed,
+            before,
+            trained_ids(adapter),
+            heldout=None,
+            neutral=world.neutral_text() if neutral is None else neutral,
+            out=out / "audit",
+            settings=settings,
+            adapter_tag=files.sha256_of(adapter / "adapter_model.safetensors"),
+            progress=progress,
+            notes=notes,
+        )
+
+
+def trained_ids(adapter: Path) -> set[str]:
+    """The ids of the Unknown facts that an adapter of ours was trained on; empty if not ours."""
+    path = adapter / "lorepack.json"
+    if not path.is_file():
+        return set()
+    return set(files.read_json(path).get("mix", {}).get("trained", ()))

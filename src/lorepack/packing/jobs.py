@@ -1,0 +1,153 @@
+"""The jobs a user starts: probe facts, and pack them into an adapter."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lorepack import llm, probing, world
+from lorepack.facts import Fact
+from lorepack.llm import LanguageModel
+from lorepack.packing import stages
+from lorepack.packing.result import PackResult
+from lorepack.packing.run import Run, open_run
+from lorepack.packing.settings import PackSettings, split_sets
+from lorepack.packing.sources import load_facts
+from lorepack.packing.stages import Job, Progress, quiet
+from lorepack.probing import ProbeResult, ProbeSettings
+
+Facts = str | Path | Sequence[Fact]
+
+
+def pack(
+    model: str | LanguageModel,
+    facts: Facts,
+    run: str | Path,
+    *,
+    unknown: int | str = "all",
+    known: int = 0,
+    paraphrases: int = 0,
+    rank: int | None = None,
+    recipe: str = "recommended",
+    preset: str = "recommended",
+    seed: int = 0,
+    sets: Mapping[str, str] | Sequence[str] = (),
+    samples: int | None = None,
+    epoch_curve: bool = False,
+    answer_cap: float | None = None,
+    neutral: Sequence[str] | None = None,
+    progress: Progress = quiet,
+    **load: Any,
+) -> PackResult:
+    """Write facts into an adapter, and prove what was learned and what it cost.
+
+    Args:
+        model: ``"world"``, a model folder, a hub id, or a model already loaded.
+        facts: ``"world"``, a file of facts, or facts.
+        run: the folder of the run; the same call again goes on where it stopped.
+        unknown: how many Unknown facts to train, or ``"all"``.
+        known: HighlyKnown facts added per Unknown fact.
+        paraphrases: other wordings added per Unknown fact.
+        rank: the adapter's rank; None keeps the recipe's.
+        recipe: ``recommended``, ``paper``, or a YAML file.
+        preset: of the probe, ``recommended`` or ``paper``.
+        seed: decides the selection, the initial weights, the order and the exemplars.
+        sets: further settings, ``key=value`` of the recipe or ``probe.key=value``.
+        samples: sampled answers a prompt; 0 is greedy only, None keeps the preset's.
+        epoch_curve: measure reliability after every epoch.
+        answer_cap: largest share of the trained facts that one answer may have.
+        neutral: text for KL and perplexity; None takes the made world's.
+        progress: called as ``progress(stage, done, total)``.
+        load: how to load the model: ``device``, ``dtype``, ``revision``, ``trust_remote_code``.
+
+    Returns:
+        The figures of the run.
+
+    Raises:
+        LorepackError: what cannot be read, fitted, trained or written; finished stages are kept.
+    """
+    start = time.monotonic()
+    settings = PackSettings.build(
+        unknown=unknown, known=known, paraphrases=paraphrases, rank=rank, recipe=recipe,
+        preset=preset, seed=seed, sets=sets, epoch_curve=epoch_curve, answer_cap=answer_cap,
+        samples=samples,
+    )  # fmt: skip
+    listed = load_facts(facts)
+    with open_run(run) as opened:
+        job = make_job(opened, loaded(model, load), listed, settings, neutral, progress)
+        opened.begin(job.describe(), listed)
+        before = stages.probe_stage(job)
+        mix = stages.mix_stage(job, before)
+        stages.train_stage(job, mix)
+        audit = stages.audit_stage(job, before, mix)
+        report = stages.report_stage(job)
+    return PackResult.of(
+        audit,
+        seconds=time.monotonic() - start,
+        report=report,
+        adapter=opened.adapter,
+        notes=job.notes,
+    )
+
+
+def probe_facts(
+    model: str | LanguageModel,
+    facts: Facts,
+    out: str | Path,
+    *,
+    preset: str = "recommended",
+    seed: int = 0,
+    samples: int | None = None,
+    sets: Mapping[str, str] | Sequence[str] = (),
+    progress: Progress = quiet,
+    **load: Any,
+) -> ProbeResult:
+    """Measure what a model knows of every fact (SliCK categories).
+
+    Args:
+        model: ``"world"``, a model folder, a hub id, or a model already loaded.
+        facts: ``"world"``, a file of facts, or facts.
+        out: folder of the results; the same call again goes on where it stopped.
+        preset: ``recommended``, or ``paper`` for the published choices.
+        seed: decides exemplars and samples.
+        samples: sampled answers a prompt; 0 is greedy only, None keeps the preset's.
+        sets: further settings of the probe, ``key=value``.
+        progress: called as ``progress(stage, done, total)``.
+        load: how to load the model.
+
+    Returns:
+        Categories, counts and stored generations.
+    """
+    settings = probe_settings(preset, seed, samples, sets)
+    listed = load_facts(facts)
+    lm = loaded(model, load)
+    tick = lambda done, total: progress("probe", done, total)  # noqa: E731
+    return probing.probe(lm, listed, Path(out), settings, progress=tick)
+
+
+def make_job(
+    run: Run,
+    lm: LanguageModel,
+    facts: list[Fact],
+    settings: PackSettings,
+    neutral: Sequence[str] | None,
+    progress: Progress,
+) -> Job:
+    text = world.neutral_text() if neutral is None else list(neutral)
+    return Job(run=run, lm=lm, facts=facts, settings=settings, neutral=text, progress=progress)
+
+
+def loaded(model: str | LanguageModel, options: dict[str, Any]) -> LanguageModel:
+    return llm.load(str(model), **options) if isinstance(model, str | Path) else model
+
+
+def probe_settings(
+    preset: str, seed: int, samples: int | None, sets: Mapping[str, str] | Sequence[str]
+) -> ProbeSettings:
+    probe_sets, others = split_sets(sets)
+    changed = {"seed": str(seed), **probe_sets, **others}
+    if samples is not None:
+        changed["samples"] = str(samples)
+    return ProbeSettings.named(preset).override(changed)

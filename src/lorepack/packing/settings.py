@@ -1,0 +1,117 @@
+"""What a run is asked to do: everything that decides its bytes, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from lorepack.errors import InputError
+from lorepack.probing import ProbeSettings
+from lorepack.training import Recipe
+
+
+class MixSettings(BaseModel):
+    """How the training data of one adapter is put together."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    unknown: int | Literal["all"] = "all"
+    """Unknown facts to train"""
+    known: int = 0
+    """HighlyKnown facts added per Unknown fact"""
+    paraphrases: int = 0
+    """other wordings added per Unknown fact"""
+    selection: Literal["stratified", "positional"] = "stratified"
+    """``positional`` takes the first in file order, as published"""
+    answer_cap: float | None = None
+    """largest share of the Unknown facts that one answer may have"""
+
+
+class PackSettings(BaseModel):
+    """All settings of a run, written to ``run.json``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    seed: int = 0
+    mix: MixSettings = MixSettings()
+    probe: ProbeSettings
+    recipe: Recipe
+    epoch_curve: bool = False
+    """whether reliability is measured after every epoch"""
+
+    @classmethod
+    def build(
+        cls,
+        *,
+        unknown: int | str = "all",
+        known: int = 0,
+        paraphrases: int = 0,
+        rank: int | None = None,
+        recipe: str = "recommended",
+        preset: str = "recommended",
+        seed: int = 0,
+        sets: Mapping[str, str] | Sequence[str] = (),
+        epoch_curve: bool = False,
+        answer_cap: float | None = None,
+        samples: int | None = None,
+    ) -> PackSettings:
+        """Settings from what a user gives; see `lorepack.pack` for the arguments.
+
+        Raises:
+            InputError: an unknown key (with a suggestion) or a value out of its range.
+        """
+        probe_sets, recipe_sets = split_sets(sets)
+        if samples is not None:
+            probe_sets.setdefault("samples", str(samples))
+        if rank is not None:
+            recipe_sets["rank"] = str(rank)
+        chosen = Recipe.named(recipe).override(recipe_sets)
+        mix = MixSettings(
+            unknown=parse_unknown(unknown),
+            known=at_least_zero("known", known),
+            paraphrases=at_least_zero("paraphrases", paraphrases),
+            selection="positional" if recipe == "paper" else "stratified",
+            answer_cap=answer_cap,
+        )
+        probe = ProbeSettings.named(preset).override({"seed": str(seed), **probe_sets})
+        return cls(seed=seed, mix=mix, probe=probe, recipe=chosen, epoch_curve=epoch_curve)
+
+    def to_json(self) -> dict[str, Any]:
+        """The settings as a JSON object."""
+        return self.model_dump(mode="json")
+
+
+def parse_unknown(value: int | str) -> int | Literal["all"]:
+    """The number of Unknown facts to train: a count of at least 1, or ``all``."""
+    if value == "all":
+        return "all"
+    try:
+        count = int(value)
+    except ValueError:
+        raise InputError(f"unknown={value!r}: expected a number or 'all'") from None
+    if count < 1:
+        raise InputError(f"unknown={count}: expected at least 1, or 'all'")
+    return count
+
+
+def at_least_zero(name: str, value: int) -> int:
+    """``value`` if it is not negative."""
+    if value < 0:
+        raise InputError(f"{name}={value}: expected 0 or more")
+    return value
+
+
+def split_sets(sets: Mapping[str, str] | Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Sort ``key=value`` settings into those of the probe (``probe.key``) and of the recipe."""
+    pairs = sets if isinstance(sets, Mapping) else dict(_pair(text) for text in sets)
+    probe = {k.removeprefix("probe."): v for k, v in pairs.items() if k.startswith("probe.")}
+    return probe, {k: v for k, v in pairs.items() if not k.startswith("probe.")}
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not (key and equals):
+        raise InputError(f"--set {text!r}: expected key=value, for example --set lr=0.001")
+    return key.strip(), value.strip()

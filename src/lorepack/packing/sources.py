@@ -1,0 +1,42 @@
+"""Where facts come from: the made world by name, or a file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from lorepack import facts as facts_room
+from lorepack import world
+from lorepack.errors import InputError
+from lorepack.facts import Fact
+
+WORLD = "world"
+
+
+def load_facts(source: str | Path | Sequence[Fact]) -> list[Fact]:
+    """The facts of a source, all checked.
+
+    Args:
+        source: ``"world"`` for the made world's own facts, a file (JSONL, CSV, Parquet), or facts.
+
+    Returns:
+        The facts in the order of the source.
+
+    Raises:
+        NotFoundError: no such file.
+        InputError: a broken row (named by file and line), no facts, or an id given twice.
+    """
+    if isinstance(source, str | Path):
+        return world.facts() if str(source) == WORLD else facts_room.load(Path(source))
+    return _distinct(source)
+
+
+def _distinct(facts: Iterable[Fact]) -> list[Fact]:
+    seen: dict[str, Fact] = {}
+    for fact in facts:
+        if fact.id in seen:
+            raise InputError(f"fact {fact.id} given twice: {fact.question!r}; ids must differ")
+        seen[fact.id] = fact
+    if not seen:
+        raise InputError("no facts given; at least one is needed")
+    return list(seen.values())

@@ -1,0 +1,195 @@
+"""The five stages of a run. Each reads what earlier ones wrote and writes its own, whole or not.
+
+A stage whose manifest names the same inputs is skipped, so the same command after a crash, or a
+second time, goes on where the files end.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from lorepack import auditing, files, lora, probing, reports, training
+from lorepack.auditing import AuditResult
+from lorepack.facts import Fact
+from lorepack.llm import ANSWER, QUESTION, LanguageModel
+from lorepack.packing.compose import Mix, compose
+from lorepack.packing.run import Run, versions
+from lorepack.packing.settings import PackSettings
+from lorepack.probing import ProbeResult
+
+Progress = Callable[[str, int, int], None]
+"""called as ``progress(stage, done, total)``"""
+
+
+def quiet(stage: str, done: int, total: int) -> None:
+    """Progress that shows nothing."""
+
+
+@dataclass
+class Job:
+    """One run at work: its folder, model, facts and settings."""
+
+    run: Run
+    lm: LanguageModel
+    facts: Sequence[Fact]
+    settings: PackSettings
+    neutral: Sequence[str]
+    progress: Progress = quiet
+    notes: list[str] = field(default_factory=list)
+
+    @cached_property
+    def facts_hash(self) -> str:
+        """Hash of all facts in order."""
+        return files.hash_of([fact.to_json() for fact in self.facts])
+
+    def describe(self) -> dict[str, Any]:
+        """What ``run.json`` says: settings, model, facts and versions."""
+        return {
+            "schema": 1,
+            "settings": self.settings.to_json(),
+            "model": {"name": self.lm.name, "fingerprint": self.lm.fingerprint},
+            "facts": {"count": len(self.facts), "sha256": self.facts_hash},
+            "neutral": {"count": len(self.neutral), "sha256": files.hash_of(list(self.neutral))},
+            "versions": versions(),
+        }
+
+    def ticker(self, stage: str) -> Callable[[int, int], None]:
+        """Progress of one stage, for rooms that do not know its name."""
+        return lambda done, total: self.progress(stage, done, total)
+
+
+def probe_stage(job: Job) -> ProbeResult:
+    """What the base knows of every fact: ``probe/``."""
+    with job.run.timed("probe"):
+        return probing.probe(
+            job.lm, job.facts, job.run.probe, job.settings.probe, progress=job.ticker("probe")
+        )
+
+
+def mix_stage(job: Job, before: ProbeResult) -> Mix:
+    """The training data: ``mix/mix.jsonl`` and ``mix/mix.json``."""
+    settings = job.settings.mix
+    with job.run.timed("mix"):
+        mix = compose(
+            job.facts,
+            before,
+            unknown=settings.unknown,
+            known=settings.known,
+            paraphrases=settings.paraphrases,
+            selection=settings.selection,
+            answer_cap=settings.answer_cap,
+            seed=job.settings.seed,
+        )
+        job.notes += mix.warnings
+        inputs = files.hash_of([mix.manifest(), job.facts_hash])
+        if not files.is_complete(job.run.mix, inputs):
+            lines = (json.dumps(row, ensure_ascii=False) for row in mix.to_rows())
+            files.write_lines(job.run.mix / "mix.jsonl", lines)
+            files.write_json(job.run.mix / "mix.json", mix.manifest())
+            files.write_manifest(job.run.mix, inputs, ["mix.jsonl", "mix.json"])
+    return mix
+
+
+ADAPTER_FILES = ["adapter_config.json", "adapter_model.safetensors", "lorepack.json"]
+
+
+def train_stage(job: Job, mix: Mix) -> None:
+    """The adapter: ``adapter/`` in PEFT's format, ``training/`` with its curves."""
+    provenance = adapter_provenance(job, mix)
+    inputs = files.hash_of(provenance)
+    if files.is_complete(job.run.adapter, inputs):
+        return
+    with job.run.timed("train"):
+        result = training.train(
+            job.lm,
+            examples_of(job.lm, mix),
+            job.settings.recipe,
+            out=job.run.training,
+            adapter=job.run.adapter,
+            seed=job.settings.seed,
+            on_epoch=epoch_meter(job, mix),
+            progress=job.ticker("train"),
+            provenance=provenance,
+        )
+        job.notes += result.warnings
+        files.write_manifest(job.run.adapter, inputs, ADAPTER_FILES)
+
+
+def adapter_provenance(job: Job, mix: Mix) -> dict[str, Any]:
+    """What ``lorepack.json`` keeps of where an adapter comes from."""
+    return {
+        "base": {"name": job.lm.name, "fingerprint": job.lm.fingerprint},
+        "recipe": job.settings.recipe.model_dump(mode="json"),
+        "seed": job.settings.seed,
+        "epoch_curve": job.settings.epoch_curve,
+        "facts": {"count": len(job.facts), "sha256": job.facts_hash},
+        "mix": mix.manifest(),
+        "versions": versions(),
+    }
+
+
+def examples_of(lm: LanguageModel, mix: Mix) -> list[training.Example]:
+    """The mix as token ids in the model's own chat form, no earlier turns."""
+    examples = []
+    for row in mix.examples:
+        question, answer = QUESTION.format(q=row.question), ANSWER.format(a=row.answer)
+        ids, start = lm.chat.example_ids(question, answer)
+        examples.append(training.Example(tuple(ids), start, row.fact_id))
+    return examples
+
+
+def epoch_meter(job: Job, mix: Mix) -> Callable[..., float | None] | None:
+    """The callback that measures reliability after an epoch; None when nobody asked for it."""
+    if not job.settings.epoch_curve and job.settings.recipe.early_stop_reliability is None:
+        return None
+    trained = [fact for fact in job.facts if fact.id in mix.trained]
+
+    def measure(*_: object) -> float:
+        correct = probing.ask(job.lm, trained, job.settings.probe, pool=job.facts)
+        return float(correct.mean())
+
+    return measure
+
+
+@contextmanager
+def adapter_on(lm: LanguageModel, folder: Path, notes: list[str]) -> Iterator[lora.Stack]:
+    """Load an adapter from disk and put it on the model for the block, checked to be applied."""
+    loaded = lora.load(folder, lm.model, fingerprint=lm.fingerprint)
+    notes += loaded.warnings
+    stack = lora.Stack(lm.model, [loaded.spec], [0])
+    stack.load_factors(0, loaded.factors)
+    stack.train(False)
+    with stack.attached():
+        stack.use(None)
+        yield stack
+
+
+def audit_stage(job: Job, before: ProbeResult, mix: Mix) -> AuditResult:
+    """What the adapter learned and cost: ``audit/``."""
+    with job.run.timed("audit"), adapter_on(job.lm, job.run.adapter, job.notes) as stack:
+        return auditing.audit(
+            job.lm,
+            stack,
+            job.facts,
+            before,
+            set(mix.trained),
+            heldout=mix.heldout,
+            neutral=job.neutral,
+            out=job.run.audit,
+            settings=job.settings.probe,
+            adapter_tag=files.sha256_of(job.run.adapter / "adapter_model.safetensors"),
+            progress=job.progress,
+        )
+
+
+def report_stage(job: Job) -> Path:
+    """The report and the adapter's model card."""
+    with job.run.timed("report"):
+        reports.model_card(job.run.folder)
+    return reports.report(job.run.folder)
