@@ -1,0 +1,200 @@
+"""When a response counts as the answer: normalisation, matching rules, refusals.
+
+The normal form follows the one of the TriviaQA evaluation (lower case, punctuation to spaces,
+articles dropped), with four additions that keep different answers apart or equal ones together:
+
+- a comma that groups thousands goes away: ``12,400`` is ``12400``;
+- the point of a decimal number stays: ``3.5`` is one token, and ``3`` does not match it;
+- ``+`` and ``#`` after a letter stay: ``C++`` and ``C#`` are not ``C``;
+- Unicode: compatibility forms and case are folded (``ﬁ`` is ``fi``, ``ß`` is ``ss``), invisible
+  characters go away, combining marks and diacritics stay (``Orléans`` is not ``Orleans``; give
+  the plain spelling as an alias where it is to count).
+
+A leading minus goes the way of all punctuation: ``-5`` is ``5``.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from functools import lru_cache
+
+from lorepack.errors import InputError, suggest
+
+RULES = ("substring", "contains", "boundary", "exact")
+"""the matching rules, from the most to the least lenient"""
+
+_ARTICLES = frozenset({"a", "an", "the"})
+_INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
+_GROUPING = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
+_POINTS = re.compile(r"\d+(?:\.\d+)+|\.")
+_LONE_SIGNS = re.compile(r"(?<![^\W\d_])(?<![+#])[+#]+")
+_LABEL = re.compile(r"[\s*_#>]*answer[\s*_]*:[\s*_]*", re.IGNORECASE)
+# Scripts written without spaces: Thai to Tibetan, Khmer, kana, ideographs. A character is a token.
+_UNSPACED = re.compile("([\u0e00-\u0fff\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff])")
+
+
+class _Letters(dict[int, str]):
+    """A table for `str.translate`: letters, digits, marks and ``.+#`` stay, the rest is a space."""
+
+    def __missing__(self, code: int) -> str:
+        char = chr(code)
+        kept = char in ".+#" or unicodedata.category(char)[0] in "LNM"
+        self[code] = char if kept else " "
+        return self[code]
+
+
+_LETTERS = _Letters()
+
+
+def normalise(text: str) -> str:
+    """The form in which two answers are compared.
+
+    Args:
+        text: an answer, an alias or a response.
+
+    Returns:
+        Lower case, punctuation as spaces, articles dropped, spaces squeezed; empty when nothing
+        is left. Normalising twice changes nothing.
+    """
+    if text.isascii():
+        text = text.lower()
+    else:
+        # Unicode's own recipe for caseless compatibility matching (Unicode Standard, D146).
+        text = unicodedata.normalize("NFD", _INVISIBLE.sub("", text)).casefold()
+        text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    if "," in text:
+        text = _GROUPING.sub("", text)
+    text = text.translate(_LETTERS)
+    if "." in text:
+        text = _POINTS.sub(_keep_decimal_point, text)
+    if "+" in text or "#" in text:
+        text = _LONE_SIGNS.sub(" ", text)
+    return " ".join([token for token in text.split() if token not in _ARTICLES])
+
+
+def _keep_decimal_point(found: re.Match[str]) -> str:
+    number = found[0]
+    return number if len(number) > 1 and number.count(".") == 1 else number.replace(".", " ")
+
+
+def answer_of(response: str) -> str:
+    """What a response gives as its answer: its first line, without a leading ``Answer:``."""
+    lines = _without_label(response).splitlines()
+    return lines[0].strip() if lines else ""
+
+
+def _without_label(response: str) -> str:
+    label = _LABEL.match(response)
+    return (response[label.end() :] if label else response).strip()
+
+
+class Matcher:
+    """Whether responses give one of the accepted answers; built once a fact, called often."""
+
+    __slots__ = ("_aliases", "rule")
+
+    def __init__(self, accepted: Iterable[str], rule: str = "boundary") -> None:
+        """Prepare the accepted answers.
+
+        Args:
+            accepted: the answer and its aliases.
+            rule: ``substring`` (raw, lower case, anywhere in the response: arXiv 2502.14502),
+                ``contains`` (the same on normal forms), ``boundary`` (normal forms, whole
+                tokens) or ``exact`` (normal form of `answer_of` equals one of them).
+
+        Raises:
+            InputError: there is no such rule.
+        """
+        if rule not in RULES:
+            raise InputError(f"no matching rule {rule!r}{suggest(rule, RULES)}")
+        self.rule = rule
+        if rule == "substring":
+            self._aliases = tuple(sorted({alias.lower() for alias in accepted}))
+        else:
+            form = _padded if rule == "boundary" else normalise
+            # What normalises to nothing would match everything.
+            self._aliases = tuple(sorted({form(alias) for alias in accepted} - {"", " "}))
+
+    def __call__(self, response: str) -> bool:
+        """Whether ``response`` counts as correct."""
+        if self.rule == "exact":
+            return normalise(answer_of(response)) in self._aliases
+        if self.rule == "substring":
+            text = response.lower()
+        elif self.rule == "contains":
+            text = normalise(_without_label(response))
+        else:
+            text = _padded(_without_label(response))
+        return any(alias in text for alias in self._aliases)
+
+
+def _padded(text: str) -> str:
+    """The normal form as whole tokens, a space on both sides of each."""
+    text = normalise(text)
+    if not text.isascii():
+        text = " ".join(_UNSPACED.sub(r" \1 ", text).split())
+    return f" {text} " if text else " "
+
+
+@lru_cache(maxsize=4096)
+def _matcher(accepted: tuple[str, ...], rule: str) -> Matcher:
+    return Matcher(accepted, rule)
+
+
+def matches(response: str, accepted: Iterable[str], rule: str = "boundary") -> bool:
+    """Whether ``response`` gives one of the ``accepted`` answers under ``rule``; see `Matcher`.
+
+    Raises:
+        InputError: there is no such rule.
+    """
+    return _matcher(tuple(accepted), rule)(response)
+
+
+_I = r"\bi(?:'m| am| was|'ve| have)?(?: (?:really|honestly|simply|actually|currently))?"
+_CANNOT = r"(?:can ?not|can't|could ?not|couldn't|do not|don't|did not|didn't)"
+_UNABLE = r"(?:not able|unable|not in a position)"
+_SETTLE = r"(?:find|verify|confirm|locate|provide|identify|determine)\b"
+
+REFUSALS: tuple[re.Pattern[str], ...] = tuple(
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        # Opening words: only where the answer begins, since they are also ordinary words in one.
+        r"^(?:but |as an ai[^,.]*, )?i (?:really |honestly |actually )?(?:do not|don't) know\b"
+        r"(?! how to\b)",  # as in titles of songs
+        r"^i(?:'m| am) (?:not (?:sure|certain|aware|familiar)|unsure)\b",
+        rf"^i {_CANNOT} (?:say|tell|answer|be sure|recall|remember)\b",
+        r"^i have no (?:idea|knowledge|record|data|details)\b",
+        # Whole phrases: anywhere in the response.
+        rf"{_I} {_CANNOT} {_SETTLE}",
+        rf"{_I} {_UNABLE} to (?:answer\b|say\b|{_SETTLE})",
+        rf"{_I} {_CANNOT} have (?:any |enough |access to |sufficient |specific |reliable |the )*"
+        r"(?:information|knowledge|data|details|context|record)",
+        r"\bi have (?:no|not enough|insufficient) (?:\w+ )?information\b",
+        r"\b(?:there is|there's|there was|i found|i have found) (?:no|not enough|insufficient)"
+        r" (?:\w+ ){0,2}information\b",
+        r"\bno information (?:is |was )?(?:available|found)\b",
+        r"\bnot enough information to (?:answer|say|tell|determine)\b",
+        r"\b(?:could you|can you|please) (?:please )?provide more (?:context|information)\b",
+    )
+)
+"""what counts as declining to answer; a response is a refusal when one of these is found in it"""
+
+_OPENER = re.compile(
+    r"(?:(?:sorry|i'm sorry|i am sorry|i apologi[sz]e|my apologies|unfortunately|well|hmm)\b"
+    r"[\s,.;:!]*(?:but\b)?[\s,]*)+",
+    re.IGNORECASE,
+)
+
+
+def is_refusal(response: str) -> bool:
+    """Whether a response declines to answer, by the lexicon `REFUSALS`.
+
+    The label ``Answer:`` and openers such as "I'm sorry, but" are skipped, and curly quotes are
+    straight ones. An answer with a doubt after it ("Paris, but I'm not sure") is an answer.
+    """
+    text = " ".join(_without_label(response).replace("’", "'").replace("‘", "'").split())
+    opener = _OPENER.match(text)
+    text = text[opener.end() :] if opener else text
+    return any(pattern.search(text) for pattern in REFUSALS)
