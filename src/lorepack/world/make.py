@@ -1,0 +1,142 @@
+"""Make the two models of the world: ``python -m lorepack.world.make``.
+
+Text, tokenizer, pretraining (`world-base`), then fine-tuning to chat (`world`). Seeded; the same
+command goes on where it was interrupted; on CPU, equal settings and thread counts give equal
+bytes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lorepack import files
+from lorepack.world import batches, chats, corpus, fitting, model, tokenizer
+from lorepack.world.shipped import MODELS
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+THREADS = 2  # fixed, since the order of sums depends on it
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides the weights."""
+
+    seed: int = 7
+    scale: float = 1.0
+    width: int = 192
+    layers: int = 5
+    heads: int = 6
+    inner: int = 512
+    vocabulary: int = tokenizer.VOCABULARY
+    batch_tokens: int = 4096
+    row: int = 256
+    base_rate: float = 2.5e-3
+    chat_steps: int = 1000
+    chat_row: int = 512
+    chat_rate: float = 1.2e-3
+
+
+TINY = Recipe(
+    scale=0.002, width=32, layers=2, heads=2, inner=64, vocabulary=600, batch_tokens=2048,
+    chat_steps=8,
+)  # fmt: skip
+
+
+def make(
+    out: Path,
+    work: Path,
+    recipe: Recipe,
+    *,
+    device: str = "cpu",
+    minutes: float = math.inf,
+    every: int = 300,
+    report: Callable[[str], None] = print,
+) -> bool:
+    """Make both models.
+
+    Args:
+        out: receives the folders ``world-base`` and ``world``.
+        work: folder for checkpoints, kept between calls; a changed recipe starts afresh.
+        recipe: what to make.
+        device: ``cpu`` or ``cuda``.
+        minutes: stop, with a checkpoint, after so long.
+        every: steps between checkpoints.
+        report: takes lines of progress.
+
+    Returns:
+        Whether both models are finished; if not, the same call goes on.
+    """
+    import torch
+
+    deadline = time.monotonic() + 60 * minutes
+    torch.set_num_threads(THREADS)
+    key = files.hash_of({"recipe": asdict(recipe), "device": device})[:12]
+    shape = model.Shape(recipe.vocabulary, recipe.width, recipe.layers, recipe.heads, recipe.inner)
+    documents = corpus.corpus(recipe.scale)
+    pieces = tokenizer.build(_sample(documents), recipe.vocabulary)
+    report(f"text: {len(documents):,} documents")
+    llama = model.create(shape, recipe.seed).to(device)
+    try:
+        tokens = batches.stream(pieces, documents)
+        report(f"pretraining: {len(tokens):,} tokens")
+        plain = batches.plain(tokens, recipe.batch_tokens, recipe.row)
+        fitting.fit(
+            llama, plain, fitting.Schedule(rate=recipe.base_rate),
+            work / f"base-{key}.safetensors", every=every, deadline=deadline, report=report,
+        )  # fmt: skip
+        _ship(llama, shape, pieces, out / "world-base", chats=False)
+        talk = batches.chat(pieces, recipe.batch_tokens, recipe.chat_row, recipe.chat_steps)
+        fitting.fit(
+            llama, talk, fitting.Schedule(rate=recipe.chat_rate, warmup=60),
+            work / f"chat-{key}.safetensors", every=every, deadline=deadline, report=report,
+        )  # fmt: skip
+        _ship(llama, shape, pieces, out / "world", chats=True)
+    except fitting.OutOfTime:
+        report("out of time; the same command goes on from here")
+        return False
+    return True
+
+
+def _sample(documents: list[str]) -> list[str]:
+    """What the tokenizer learns from: plain text and the wording of chats."""
+    talk = [m["content"] for messages in chats.conversations(1_000, -1) for m in messages]
+    return documents[:60_000] + talk
+
+
+def _ship(
+    llama: object, shape: model.Shape, pieces: Tokenizer, folder: Path, *, chats: bool
+) -> None:
+    """Write a finished model with its tokenizer."""
+    tokenizer.save(pieces, folder)
+    model.save(llama, shape, folder, chats)  # type: ignore[arg-type]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line of this module; returns the exit code (3: stopped by ``--minutes``)."""
+    parser = argparse.ArgumentParser("python -m lorepack.world.make", description=__doc__)
+    parser.add_argument("--out", type=Path, default=MODELS, help="where the models go")
+    parser.add_argument("--work", type=Path, default=Path("world-make"), help="checkpoints")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="stop after so long")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--tiny", action="store_true", help="a few steps, to try the machinery")
+    given = parser.parse_args(arguments)
+    device = given.device
+    if device == "auto":
+        import torch
+
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    recipe = TINY if given.tiny else Recipe()
+    done = make(given.out, given.work, recipe, device=device, minutes=given.minutes)
+    return 0 if done else 3
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

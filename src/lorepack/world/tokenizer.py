@@ -1,0 +1,109 @@
+"""The one tokenizer of both models: byte-level BPE without unknown token."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lorepack import files
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+VOCABULARY = 2560
+BOS, EOS, PAD, END = "<|bos|>", "<|eos|>", "<|pad|>", "<|end|>"
+ROLES = ("<|system|>", "<|user|>", "<|assistant|>")
+SPECIAL = (PAD, BOS, EOS, END, *ROLES)  # ids 0 to 6
+CONTEXT = 1024  # tokens
+
+CHAT_TEMPLATE = (
+    "{{ bos_token }}"
+    "{% for message in messages %}"
+    "{{ '<|' + message['role'] + '|>' + message['content'] | trim + '<|end|>' }}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
+)
+# Words keep their leading space; digits stand alone, so that all numbers share ten tokens.
+_PIECES = r"\p{N}|'(?:s|t)| ?\p{L}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+
+
+def build(texts: Iterable[str], size: int = VOCABULARY) -> Tokenizer:
+    """Train the tokenizer.
+
+    Args:
+        texts: documents to learn merges from.
+        size: entries of the vocabulary, special tokens and the 256 bytes included.
+
+    Returns:
+        A tokenizer that puts BOS before every text and loses no character of any text.
+    """
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(_PIECES), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=size,
+        special_tokens=list(SPECIAL),
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    bos = tokenizer.token_to_id(BOS)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{BOS} $A", pair=f"{BOS} $A $B", special_tokens=[(BOS, bos)]
+    )
+    return tokenizer
+
+
+def configuration() -> dict[str, Any]:
+    """The content of ``tokenizer_config.json``."""
+    return {
+        "add_bos_token": True,
+        "additional_special_tokens": [END, *ROLES],
+        "bos_token": BOS,
+        "chat_template": CHAT_TEMPLATE,
+        "clean_up_tokenization_spaces": False,
+        "eos_token": EOS,
+        "model_max_length": CONTEXT,
+        "pad_token": PAD,
+        "padding_side": "left",
+        "tokenizer_class": "PreTrainedTokenizerFast",
+    }
+
+
+def save(tokenizer: Tokenizer, folder: Path) -> None:
+    """Write the files that transformers loads a fast tokenizer from."""
+    files.write_text(folder / "tokenizer.json", tokenizer.to_str(pretty=False))
+    files.write_json(folder / "tokenizer_config.json", configuration())
+
+
+def encode_chat(tokenizer: Tokenizer, messages: Sequence[dict[str, str]]) -> tuple[list[int], int]:
+    """Tokens of a conversation exactly as the chat template writes it.
+
+    Args:
+        tokenizer: the tokenizer of `build`.
+        messages: ``role`` and ``content`` of each message.
+
+    Returns:
+        The tokens, those of the assistant's messages and their end marked by a negative sign
+        (``-token - 1``), and the number so marked.
+    """
+    tokens = [tokenizer.token_to_id(BOS)]
+    end = tokenizer.token_to_id(END)
+    marked = 0
+    for message in messages:
+        tokens.append(tokenizer.token_to_id(f"<|{message['role']}|>"))
+        content = tokenizer.encode(message["content"].strip(), add_special_tokens=False).ids
+        content.append(end)
+        if message["role"] == "assistant":
+            marked += len(content)
+            content = [-token - 1 for token in content]
+        tokens += content
+    return tokens, marked
