@@ -1,1 +1,23 @@
-"""."""
+"""Language models: load one, speak its chat format, generate, score."""
+
+from lorepack.llm.chat import ANSWER, QUESTION, SYSTEM, ChatFormat, Turn
+from lorepack.llm.generate import generate, generate_ids, overlong_indices
+from lorepack.llm.load import LanguageModel, load
+from lorepack.llm.score import score, text_logprobs, text_windows, token_logprobs
+
+__all__ = [
+    "ANSWER",
+    "QUESTION",
+    "SYSTEM",
+    "ChatFormat",
+    "LanguageModel",
+    "Turn",
+    "generate",
+    "generate_ids",
+    "load",
+    "overlong_indices",
+    "score",
+    "text_logprobs",
+    "text_windows",
+    "token_logprobs",
+]
