@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 
@@ -42,12 +42,16 @@ class Fact:
 
     def to_json(self) -> dict[str, Any]:
         """The fact as a JSON object: ``id`` first, empty fields left out."""
-        row = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
-        ident = row.pop("id")
-        return {"id": ident, **{k: v for k, v in row.items() if v is not None and v != []}}
+        row: dict[str, Any] = {"id": self.id}
+        for name in COLUMNS[:-1]:
+            value = getattr(self, name)
+            if value is not None and value != ():
+                row[name] = list(value) if isinstance(value, tuple) else value
+        return row
 
 
 COLUMNS = tuple(f.name for f in fields(Fact))
+assert COLUMNS[-1] == "id"
 
 
 def derive_id(question: str, answer: str) -> str:

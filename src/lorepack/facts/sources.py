@@ -1,0 +1,170 @@
+"""Files of facts, row by row: what kind of file it is, and where each row stands in it."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+from lorepack.errors import InputError, NotFoundError
+from lorepack.facts.rows import RowError, Record
+
+LINE_LIMIT = 64 << 20
+"""bytes; a longer line is an error, so that no file can fill the memory"""
+
+_FOREIGN = {
+    b"\x1f\x8b": "gzip data; add .gz to its name",
+    b"\xff\xfe": "UTF-16; save it as UTF-8",
+    b"\xfe\xff": "UTF-16; save it as UTF-8",
+    b"PAR1": "Parquet; name it .parquet",
+    b"PK\x03\x04": "a zip archive or a spreadsheet; save it as CSV",
+}
+
+
+class Source(Protocol):
+    """A file of facts, read twice at will: rows come raw, so that skipping one costs little."""
+
+    path: Path
+
+    def rows(self) -> Iterator[tuple[int, Any]]:
+        """Yield ``(line, raw)``; a table without lines counts its rows from 1.
+
+        Raises:
+            InputError: the file breaks off or cannot be read further.
+        """
+        ...
+
+    def record(self, raw: Any) -> Record:
+        """The names and values of a raw row.
+
+        Raises:
+            RowError: this row is broken; the ones after it can still be read.
+        """
+        ...
+
+
+def open_source(path: Path | str) -> Source:
+    """The reader for a file, by its name.
+
+    Args:
+        path: ``.jsonl`` or ``.ndjson``, ``.csv`` or ``.tsv`` (each also ``.gz``), ``.parquet``.
+
+    Raises:
+        NotFoundError: there is no such file.
+        InputError: it is a folder, or no format that is read here.
+    """
+    from lorepack.facts.tables import CsvSource, ParquetSource
+
+    path = Path(path)
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; expected one file of facts")
+    if not path.exists():
+        raise NotFoundError(f"no such file: {path}")
+    kind = format_of(path)
+    if kind == "parquet":
+        return ParquetSource(path)
+    return JsonLines(path) if kind == "jsonl" else CsvSource(path)
+
+
+def format_of(path: Path) -> str:
+    """``jsonl``, ``csv`` or ``parquet``, by the name of a file.
+
+    Raises:
+        InputError: the name says none of them.
+    """
+    name = path.name.lower()
+    plain = name.removesuffix(".gz")
+    for kind, suffixes in FORMATS.items():
+        if plain.endswith(suffixes) and (kind != "parquet" or plain == name):
+            return kind
+    hint = "; a file with one JSON object a line is named .jsonl" if ".json" in name else ""
+    raise InputError(
+        f"{path}: no known format; expected .jsonl, .csv (or either with .gz) or .parquet{hint}"
+    )
+
+
+FORMATS = {
+    "jsonl": (".jsonl", ".ndjson"),
+    "csv": (".csv", ".tsv"),
+    "parquet": (".parquet", ".pq"),
+}
+
+
+class JsonLines:
+    """One JSON object a line; blank lines are skipped."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def rows(self) -> Iterator[tuple[int, bytes]]:
+        """Yield the lines that are not blank."""
+        for number, line in byte_lines(self.path):
+            if not line.isspace():
+                yield number, line
+
+    def record(self, raw: bytes) -> Record:
+        """The object on a line."""
+        # Bytes that are not UTF-8 become surrogates here, which the check of each text finds.
+        text = raw.decode("utf-8", "surrogateescape")
+        try:
+            value = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise RowError(
+                "schema_json",
+                f"not JSON ({error.msg} at column {error.colno}); expected one object a line",
+            ) from None
+        except (RecursionError, ValueError):  # nested too deep; a number of too many digits
+            raise RowError(
+                "schema_json", "JSON that cannot be read; expected a flat object"
+            ) from None
+        if not isinstance(value, dict):
+            raise RowError(
+                "schema_json",
+                f"got a JSON {type(value).__name__}, expected an object; "
+                "a JSON list must be written as one object a line",
+            )
+        return value
+
+
+def byte_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Yield ``(number, line)`` of a text file, unzipped, without a byte-order mark.
+
+    Raises:
+        InputError: it is no text file, cannot be read, breaks off, or has a line without end.
+    """
+    number = 0
+    try:
+        with _open(path) as handle:
+            while line := handle.readline(LINE_LIMIT):
+                number += 1
+                if number == 1:
+                    line = _first(path, line)
+                if len(line) == LINE_LIMIT and not line.endswith(b"\n"):
+                    raise InputError(
+                        f"{path}:{number}: a line of more than {LINE_LIMIT >> 20} MiB; "
+                        "expected one fact a line"
+                    )
+                yield number, line
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise InputError(
+            f"{path}:{number + 1}: the compressed data is broken ({error}); fetch the file again"
+        ) from error
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def _open(path: Path) -> IO[bytes]:
+    if path.name.lower().endswith(".gz"):
+        return io.BufferedReader(gzip.open(path, "rb"))  # type: ignore[arg-type]
+    return open(path, "rb")
+
+
+def _first(path: Path, line: bytes) -> bytes:
+    for magic, kind in _FOREIGN.items():
+        if line.startswith(magic):
+            raise InputError(f"{path}: the file is {kind}")
+    return line.removeprefix(b"\xef\xbb\xbf") or b"\n"

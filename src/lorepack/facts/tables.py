@@ -1,0 +1,164 @@
+"""Tables of facts: CSV and Parquet with the columns of a fact, or one column of labelled text."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from lorepack.errors import InputError
+from lorepack.facts.rows import LISTS, RowError, Record
+from lorepack.facts.sources import LINE_LIMIT, byte_lines
+
+_LABELLED = re.compile(r"\s*Question:\s*(.+)\sAnswer:\s*(.*?)\s*", re.DOTALL)
+
+
+def split_labelled(text: Any) -> Record:
+    """Question and answer of a text ``Question: … Answer: …``; the last label wins.
+
+    Raises:
+        RowError: the labels are not there.
+    """
+    found = _LABELLED.fullmatch(text) if isinstance(text, str) else None
+    if not found:
+        raise RowError("schema_labels", "expected 'Question: ... Answer: ...' in column 'text'")
+    return {"question": found[1], "answer": found[2]}
+
+
+class CsvSource:
+    """CSV with a header; comma, semicolon or tab, whichever the header has most of.
+
+    List columns are JSON lists (``["a", "b"]``) or separated by ``|``. Names of columns are
+    trimmed and read in lower case. A file whose only column is ``text`` holds labelled text.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._header: list[str] = []
+
+    def rows(self) -> Iterator[tuple[int, list[str] | RowError]]:
+        """Yield the rows after the header, each with the line where it begins."""
+        numbered = byte_lines(self.path)
+        first = next(numbered, None)
+        if first is None:
+            return
+        # A cell may be as long as a line; Python's own limit is 128 KiB.
+        csv.field_size_limit(LINE_LIMIT)
+        top = first[1].decode("utf-8", "surrogateescape")
+        lines = (line.decode("utf-8", "surrogateescape") for _, line in numbered)
+        delimiter = max(",;\t", key=top.count)
+        self._header = _header(self.path, top, delimiter)
+        reader = csv.reader(lines, delimiter=delimiter, strict=True)
+        while True:
+            number = reader.line_num + 2
+            try:
+                cells = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                yield number, RowError("schema_cells", f"broken quotes or cells ({error})")
+                continue
+            if cells:
+                yield number, cells
+
+    def record(self, raw: list[str] | RowError) -> Record:
+        """The named cells of a row, empty ones left out."""
+        if isinstance(raw, RowError):
+            raise raw
+        if len(raw) != len(self._header):
+            raise RowError(
+                "schema_cells",
+                f"{len(raw)} cells, the header has {len(self._header)}; "
+                "put cells that hold the separator in double quotes",
+            )
+        if self._header == ["text"]:
+            return split_labelled(raw[0])
+        cells = zip(self._header, raw, strict=True)
+        return {name: _cell(name, cell) for name, cell in cells if cell}
+
+
+def _header(path: Path, line: str, delimiter: str) -> list[str]:
+    try:
+        names = next(csv.reader([line], delimiter=delimiter, strict=True), [])
+    except csv.Error as error:
+        raise InputError(f"{path}:1: a header that cannot be read ({error})") from None
+    return _columns(f"{path}:1", names)
+
+
+def _columns(where: str, names: list[str]) -> list[str]:
+    """The names of the columns, trimmed and in lower case; they must name a fact's fields."""
+    names = [name.strip().lower() for name in names]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise InputError(f"{where}: column {twice[0]!r} twice; each name may stand once")
+    if names != ["text"] and not {"question", "answer"} <= set(names):
+        raise InputError(
+            f"{where}: no columns 'question' and 'answer'; got {', '.join(names) or 'nothing'}; "
+            "rename the columns, or give one column 'text' with 'Question: ... Answer: ...'"
+        )
+    return names
+
+
+def _cell(name: str, cell: str) -> Any:
+    if name in LISTS:
+        return _list(name, cell.strip())
+    if name == "popularity":
+        try:
+            return float(cell)
+        except ValueError:
+            raise RowError("schema_type", f"{name!r} is {cell[:40]!r}; expected a number") from None
+    return cell
+
+
+def _list(name: str, cell: str) -> list[Any]:
+    if not cell.startswith("["):
+        return [part for part in map(str.strip, cell.split("|")) if part]
+    try:
+        value = json.loads(cell)
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, list):
+        raise RowError(
+            "schema_type",
+            f"{name!r} is {cell[:40]!r}; expected a JSON list "
+            '(["a", "b"], double quotes) or texts separated by |',
+        )
+    return value
+
+
+class ParquetSource:
+    """Parquet with the columns of a fact, read in batches; rows are counted from 1."""
+
+    BATCH = 4096
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def rows(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yield the rows as Python values."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        number = 0
+        try:
+            with pq.ParquetFile(self.path) as table:
+                names = table.schema_arrow.names
+                columns = dict(zip(names, _columns(str(self.path), names), strict=True))
+                for batch in table.iter_batches(self.BATCH):
+                    batch = batch.rename_columns([columns[name] for name in batch.schema.names])
+                    for row in batch.to_pylist():
+                        number += 1
+                        yield number, row
+        except (pa.ArrowException, OSError) as error:
+            raise InputError(
+                f"{self.path}:{number + 1}: not readable as Parquet ({error}); write it again"
+            ) from error
+
+    def record(self, raw: dict[str, Any]) -> Record:
+        """The row itself, without empty values."""
+        if raw.keys() == {"text"}:
+            return split_labelled(raw["text"])
+        return {name: value for name, value in raw.items() if value is not None}
