@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 from lorepack.errors import InputError, NotFoundError
-from lorepack.facts.rows import RowError, Record
+from lorepack.facts.rows import Record, RowError
 
 LINE_LIMIT = 64 << 20
 """bytes; a longer line is an error, so that no file can fill the memory"""

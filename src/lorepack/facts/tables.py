@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lorepack.errors import InputError
-from lorepack.facts.rows import LISTS, RowError, Record
+from lorepack.facts.rows import LISTS, Record, RowError
 from lorepack.facts.sources import LINE_LIMIT, byte_lines
 
 _LABELLED = re.compile(r"\s*Question:\s*(.+)\sAnswer:\s*(.*?)\s*", re.DOTALL)
