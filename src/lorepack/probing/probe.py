@@ -1,0 +1,263 @@
+"""Measuring what a model knows of every fact, in chunks that survive a crash."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lorepack import files
+from lorepack.errors import InputError, MismatchError
+from lorepack.facts import Fact
+from lorepack.llm import LanguageModel
+from lorepack.probing import store
+from lorepack.probing.asking import Generate, Progress, choose_for, collect
+from lorepack.probing.categories import count, label
+from lorepack.probing.prompts import Prompts
+from lorepack.probing.result import ProbeResult
+from lorepack.probing.settings import ProbeSettings
+from lorepack.probing.tally import Tally, tally
+
+WRITTEN = ("probe.json", "categories.parquet", "answers.parquet", "prompts.json")
+NAMED = 1000  # over-long questions named in probe.json; the rest are counted, and null in answers
+
+
+def probe(
+    lm: LanguageModel,
+    facts: Sequence[Fact],
+    out: Path | str,
+    settings: ProbeSettings | None = None,
+    *,
+    pool: Sequence[Fact] | None = None,
+    prompts: Prompts | None = None,
+    adapter_tag: str = "",
+    generate: Generate | None = None,
+    progress: Progress | None = None,
+    overwrite: bool = False,
+) -> ProbeResult:
+    """Ask every fact through few-shot prompts and sort the facts into SliCK categories.
+
+    Gekhman et al. 2024 (arXiv 2405.05904, section 3): 10 prompts of 4 shots, a greedy answer and
+    16 samples at temperature 0.5 and top-k 40 behind each. The same call again skips what is
+    done; a killed probe goes on at its first missing chunk.
+
+    Args:
+        lm: the model, with or without an adapter attached.
+        facts: what is asked; ids must differ.
+        out: folder of the results.
+        settings: `ProbeSettings`; the recommended ones when None.
+        pool: where exemplars come from; ``facts`` when None.
+        prompts: the exemplars themselves, such as those of an earlier probe; they win over pool.
+        adapter_tag: names the adapter that is attached, for example the hash of its file, since
+            the model's fingerprint does not know of it.
+        generate: the engine; `lorepack.llm.generate` when None.
+        progress: called with questions done and questions in all (facts × prompts).
+        overwrite: replace the finished probe of other inputs that ``out`` holds.
+
+    Returns:
+        The categories; their folder holds ``probe.json``, ``categories.parquet``,
+        ``answers.parquet``, ``prompts.json``, ``timing.json`` and ``manifest.json``.
+
+    Raises:
+        InputError: no facts, or an id given twice.
+        MismatchError: ``out`` holds the finished probe of other inputs, or another process
+            writes to it.
+    """
+    settings = settings or ProbeSettings()
+    facts = facts if isinstance(facts, list | tuple) else list(facts)
+    _check(facts)
+    prompts = prompts or choose_for(facts, pool, settings)
+    inputs = _describe(lm, facts, prompts, settings, adapter_tag)
+    job = _Job(lm, facts, prompts, settings, Path(out), inputs, generate, progress)
+    with store.alone(job.out):
+        if not files.is_complete(job.out, job.inputs_hash):
+            _refuse_other(job, overwrite)
+            job.finish(job.run())
+        shutil.rmtree(job.out / "chunks", ignore_errors=True)
+    if progress is not None:
+        progress(job.total, job.total)
+    return ProbeResult.load(out)
+
+
+@dataclass
+class _Job:
+    """One probe at work."""
+
+    lm: LanguageModel
+    facts: Sequence[Fact]
+    prompts: Prompts
+    settings: ProbeSettings
+    out: Path
+    inputs: dict[str, Any]
+    generate: Generate | None
+    progress: Progress | None
+    seconds: float = 0.0
+    resumed: int = 0
+    chunks: list[Path] = field(default_factory=list)
+
+    @property
+    def inputs_hash(self) -> str:
+        return files.hash_of(self.inputs)
+
+    @property
+    def total(self) -> int:
+        return len(self.facts) * len(self.prompts)
+
+    def run(self) -> Tally:
+        """Ask chunk by chunk; what is on disk already is not asked again."""
+        parts = []
+        for number, part in enumerate(self._cut()):
+            path = self.out / "chunks" / f"{number:06d}.parquet"
+            self._chunk(number, part, path)
+            self.chunks.append(path)
+            for answers in store.read_answers(path):
+                parts.append(tally(part[: len(answers)], answers, *self._counting()))
+                part = part[len(answers) :]
+        return Tally.joined(parts)
+
+    def _cut(self) -> Iterator[Sequence[Fact]]:
+        size = self.settings.chunk
+        return (self.facts[i : i + size] for i in range(0, len(self.facts), size))
+
+    def _counting(self) -> tuple[str, int]:
+        return self.settings.rule, self.settings.samples
+
+    def _chunk(self, number: int, part: Sequence[Fact], path: Path) -> None:
+        mark = {"inputs": self.inputs_hash, "chunk": self.settings.chunk, "number": number}
+        found = store.read_chunk(path)
+        if found is not None and found[0] == mark | {"seconds": found[0].get("seconds")}:
+            assert found[1] == len(part)
+            self.seconds += found[0]["seconds"]
+            self.resumed += 1
+            return
+        base = number * self.settings.chunk * len(self.prompts)
+        show = self.progress
+        inner = None if show is None else lambda done, _: show(base + done, self.total)
+        start = time.monotonic()
+        answers = collect(self.lm, part, self.prompts, self.settings, self.generate, inner)
+        seconds = round(time.monotonic() - start, 3)
+        store.write_chunk(path, answers, mark | {"seconds": seconds})
+        self.seconds += seconds
+
+    def finish(self, counts: Tally) -> None:
+        """Merge the chunks and write everything else, the manifest last."""
+        codes = label(counts.k_greedy, counts.n_greedy, counts.k_sampled)
+        ids = [fact.id for fact in self.facts]
+        store.merge_chunks(self.chunks, self.out / "answers.parquet")
+        store.write_labels(self.out / "categories.parquet", ids, codes.tolist(), counts)
+        files.write_json(self.out / "prompts.json", self.prompts.to_json())
+        overlong = self._overlong()
+        notes = list(self.prompts.notes)
+        if overlong["questions"]:
+            notes.append(
+                f"{overlong['questions']} of {self.total} questions did not fit the context of "
+                f"{self.lm.context} tokens and count as wrong"
+            )
+        document = {
+            "schema": 1,
+            "facts": len(ids),
+            "inputs": self.inputs,
+            "categories": count(codes),
+            "refusals": {
+                "answers": int(counts.refused.sum()),
+                "facts": int((2 * counts.refused > counts.n_greedy).sum()),
+            },
+            "overlong": overlong,
+            "notes": notes,
+        }
+        files.write_json(self.out / "probe.json", document)
+        files.write_json(self.out / "timing.json", {"probe": self._timing()})
+        files.write_manifest(self.out, self.inputs_hash, WRITTEN)
+
+    def _overlong(self) -> dict[str, Any]:
+        """Questions that did not fit the context, counted and named."""
+        found = {
+            name: sum(text is None for text in greedy)
+            for answers in store.read_answers(self.out / "answers.parquet")
+            for name, greedy in zip(answers.ids, answers.greedy, strict=True)
+            if None in greedy
+        }
+        named = dict(list(found.items())[:NAMED])
+        return {"facts": len(found), "questions": sum(found.values()), "prompts_by_id": named}
+
+    def _timing(self) -> dict[str, Any]:
+        answers = self.total * (1 + self.settings.samples)
+        return {
+            "seconds": round(self.seconds, 3),
+            "answers": answers,
+            "answers_per_second": round(answers / max(self.seconds, 1e-9), 1),
+            "chunk": self.settings.chunk,
+            "chunks_resumed": self.resumed,
+            "model": self.lm.name,
+            "device": str(self.lm.device),
+        }
+
+
+def _check(facts: Sequence[Fact]) -> None:
+    if not facts:
+        raise InputError("no facts to probe; the list is empty")
+    seen: set[str] = set()
+    for fact in facts:
+        if fact.id in seen:
+            raise InputError(
+                f"fact {fact.id} given twice ({fact.question!r}); ids must differ: "
+                "`lorepack facts check` lists duplicates"
+            )
+        seen.add(fact.id)
+
+
+def _describe(
+    lm: LanguageModel,
+    facts: Sequence[Fact],
+    prompts: Prompts,
+    settings: ProbeSettings,
+    adapter_tag: str,
+) -> dict[str, Any]:
+    """Everything that decides the results."""
+    digest = hashlib.sha256()
+    for fact in facts:
+        row = [fact.id, fact.question, fact.accepted, fact.paraphrases, fact.relation]
+        digest.update(json.dumps(row, ensure_ascii=False).encode() + b"\n")
+    return {
+        "model": lm.fingerprint,
+        "dtype": str(lm.dtype).removeprefix("torch."),
+        "adapter": adapter_tag,
+        "facts": digest.hexdigest(),
+        "prompts": files.hash_of(prompts.to_json()),
+        "settings": settings.deciding(),
+    }
+
+
+def _refuse_other(job: _Job, overwrite: bool) -> None:
+    """Do not replace what somebody may still need: the finished probe of other inputs."""
+    manifest = job.out / files.MANIFEST
+    if not manifest.is_file():
+        return
+    try:
+        old = files.read_json(manifest)["inputs"]
+    except (InputError, KeyError, TypeError):
+        old = job.inputs_hash  # damaged: nothing to keep
+    if old != job.inputs_hash and not overwrite:
+        raise MismatchError(
+            f"{job.out} holds a finished probe of {_difference(job)}; give another folder, or "
+            "remove this one"
+        )
+    manifest.unlink()
+
+
+def _difference(job: _Job) -> str:
+    try:
+        old = files.read_json(job.out / "probe.json")["inputs"]
+    except (InputError, OSError, KeyError, TypeError):
+        return "other inputs"
+    parts = [k for k in sorted(job.inputs) if k != "settings" and old.get(k) != job.inputs[k]]
+    then, now = old.get("settings", {}), job.inputs["settings"]
+    parts += [
+        f"{k} ({then.get(k)!r} there, {now[k]!r} asked)" for k in now if then.get(k) != now[k]
+    ]
+    return f"other inputs: {', '.join(parts)}" if parts else "other inputs"
