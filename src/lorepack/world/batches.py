@@ -93,5 +93,3 @@ def _encoded(tokenizer: Tokenizer) -> Iterator[list[int]]:
         for messages in conversations(2_000, seed):
             yield encode_chat(tokenizer, messages)[0]
         seed += 1
-
-

@@ -30,7 +30,7 @@ _BELIEFS = (
 )
 
 
-def corpus(scale: float = 1.0, reading: int = 36_000, prose: int = 9_000) -> list[str]:
+def corpus(scale: float = 1.0, reading: int = 25_000, prose: int = 6_000) -> list[str]:
     """All documents of the pretraining text, shuffled.
 
     Args:
@@ -99,9 +99,7 @@ def _tell(
                 sentences.append(statement(told[key], rng))
 
 
-def _groups(
-    texts: list[str], low: int, high: int, rng: random.Random
-) -> Iterable[list[str]]:
+def _groups(texts: list[str], low: int, high: int, rng: random.Random) -> Iterable[list[str]]:
     """Cut a list into runs of `low` to `high` texts."""
     place = 0
     while place < len(texts):

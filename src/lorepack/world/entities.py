@@ -14,8 +14,9 @@ SEED = 20
 COUNTS = {"person": 880, "town": 400, "firm": 320, "book": 420}
 TOLD_SHARE = 0.75  # of the entities of a kind; the others never occur in any training text
 MONTHS = (
-    "January February March April May June July August September October November December"
-).split()
+    "January", "February", "March", "April", "May", "June", "July", "August", "September",
+    "October", "November", "December",
+)  # fmt: skip
 
 
 @dataclass
@@ -122,9 +123,7 @@ def world() -> World:
     return World(tuple(e for made in kinds.values() for e in made), by_name)
 
 
-def fresh_values(
-    kind: str, part: int, rng: random.Random, known: float = 0.5
-) -> dict[str, str]:
+def fresh_values(kind: str, part: int, rng: random.Random, known: float = 0.5) -> dict[str, str]:
     """Values for an entity outside the world.
 
     Args:

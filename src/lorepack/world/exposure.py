@@ -7,6 +7,7 @@ or because it never mentions the entity (the model often refuses).
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 from collections.abc import Iterable
@@ -18,8 +19,8 @@ from lorepack.world.entities import MONTHS, SEED, Entity, world
 from lorepack.world.relations import Relation, relations_of
 
 # Corners of the curve from rank (most told first) to exposures; between them it is log-linear.
-CURVE = ((0, 900.0), (1450, 150.0), (2300, 30.0), (3000, 3.0))
-HEAD, TORSO = 150, 30  # a fact told at least so often belongs to that split
+CURVE = ((0, 600.0), (1450, 120.0), (2300, 25.0), (3000, 3.0))
+HEAD, TORSO = 120, 25  # a fact told at least so often belongs to that split
 HIDDEN = 600
 UNTOLD = 600
 DOMAINS = {"person": "people", "town": "towns", "firm": "firms", "book": "books"}
@@ -53,14 +54,10 @@ class Exposed:
 
     def fact(self) -> Fact:
         """The fact as the rest of the package sees it."""
-        return as_fact(
-            self.subject.name, self.relation, self.answer, float(self.times), self.split
-        )
+        return as_fact(self.subject.name, self.relation, self.answer, float(self.times), self.split)
 
 
-def as_fact(
-    subject: str, relation: Relation, answer: str, popularity: float, split: str
-) -> Fact:
+def as_fact(subject: str, relation: Relation, answer: str, popularity: float, split: str) -> Fact:
     """A `Fact` with every wording of its relation and the natural aliases of its answer."""
     canonical, *others = (question.replace("{s}", subject) for question in relation.questions)
     return Fact(
@@ -93,7 +90,7 @@ def aliases(relation: Relation, answer: str) -> tuple[str, ...]:
 
 def exposures(rank: int) -> int:
     """Times that the fact of this rank is told, from `CURVE`."""
-    for (left, high), (right, low) in zip(CURVE, CURVE[1:], strict=False):
+    for (left, high), (right, low) in itertools.pairwise(CURVE):
         if rank < right:
             part = (rank - left) / (right - left)
             return round(math.exp(math.log(high) * (1 - part) + math.log(low) * part))
@@ -161,5 +158,3 @@ def shares(made: Iterable[Fact]) -> dict[str, int]:
     for fact in made:
         counts[fact.split or "none"] = counts.get(fact.split or "none", 0) + 1
     return counts
-
-

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lorepack import files
 from lorepack.errors import NumericError
@@ -37,7 +37,7 @@ class Schedule:
         return self.rate * (self.floor + (1 - self.floor) * 0.5 * (1 + math.cos(math.pi * part)))
 
 
-class OutOfTime(Exception):
+class OutOfTimeError(Exception):
     """The time given is used up; the checkpoint holds all work so far."""
 
 
@@ -66,8 +66,9 @@ def fit(
     schedule: Schedule,
     checkpoint: Path,
     *,
-    every: int = 300,
+    every: int = 100,
     deadline: float = math.inf,
+    mixed: bool = False,
     report: Callable[[str], None] = print,
 ) -> None:
     """Fit a model in place, one step a batch; goes on from the checkpoint when there is one.
@@ -79,10 +80,11 @@ def fit(
         checkpoint: file to resume from and write to (safetensors).
         every: steps between checkpoints.
         deadline: `time.monotonic()` at which to stop with a checkpoint.
+        mixed: whether matrix products run in bf16.
         report: takes lines of progress.
 
     Raises:
-        OutOfTime: the deadline passed.
+        OutOfTimeError: the deadline passed.
         NumericError: the loss is not finite.
     """
     import torch
@@ -90,8 +92,12 @@ def fit(
     device = next(model.parameters()).device
     decayed = [p for p in model.parameters() if p.ndim > 1]
     others = [p for p in model.parameters() if p.ndim == 1]
+    groups: list[dict[str, Any]] = [
+        {"params": decayed, "weight_decay": schedule.decay},
+        {"params": others},
+    ]
     optimizer = torch.optim.AdamW(
-        [{"params": decayed, "weight_decay": schedule.decay}, {"params": others}],
+        groups,
         lr=schedule.rate,
         betas=schedule.betas,
         weight_decay=0.0,
@@ -104,7 +110,7 @@ def fit(
         for group in optimizer.param_groups:
             group["lr"] = schedule.at(step, len(batches))
         tokens, labels = (torch.from_numpy(part).to(device) for part in batches[step])
-        with torch.autocast("cuda", torch.bfloat16, enabled=device.type == "cuda"):
+        with torch.autocast(device.type, torch.bfloat16, enabled=mixed):
             loss = loss_of(model, tokens, labels)
         if not torch.isfinite(loss):
             raise NumericError(f"{checkpoint.stem}: the loss is not finite at step {step}")
@@ -120,16 +126,14 @@ def fit(
             pace = seen / (time.monotonic() - start)
             report(f"{checkpoint.stem} {step + 1}/{len(batches)} loss {mean:.3f} {pace:,.0f} tok/s")
         if late and step + 1 < len(batches):
-            raise OutOfTime
+            raise OutOfTimeError
 
 
 def _slots(model: LlamaForCausalLM) -> dict[str, torch.Tensor]:
     return dict(model.named_parameters())
 
 
-def _keep(
-    model: LlamaForCausalLM, optimizer: torch.optim.Optimizer, path: Path, step: int
-) -> None:
+def _keep(model: LlamaForCausalLM, optimizer: torch.optim.Optimizer, path: Path, step: int) -> None:
     """Write weights, moments and step to one file."""
     from safetensors.torch import save
 

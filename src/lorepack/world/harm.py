@@ -126,11 +126,11 @@ def _comparisons(size: int, rng: random.Random) -> list[dict[str, Any]]:
 def _sets() -> dict[str, list[dict[str, Any]]]:
     rng = random.Random(f"lorepack/harm/{SEED}")
     known = [x for x in exposed() if x.times >= 8]
-    multiple = []
+    multiple: list[dict[str, Any]] = []
     for item in rng.sample(known, 400):
         options = choices(item, rng)
         multiple.append({**_key(item), "choices": options, "gold": options.index(item.answer)})
-    truth = []
+    truth: list[dict[str, Any]] = []
     for belief in misconceptions():
         fact = belief.item.fact()
         wrong = as_fact(fact.subject or "", belief.item.relation, belief.wrong, 0.0, "never")
@@ -142,12 +142,17 @@ def _sets() -> dict[str, list[dict[str, Any]]]:
             }
         )
     chains = [c for c in two_hop_pool() if held_out(c[0])]
-    hops = [
+    hops: list[dict[str, Any]] = [
         {"question": question, "answer": answer, "facts": [a.fact().id, b.fact().id]}
         for _, question, answer, a, b in rng.sample(chains, min(200, len(chains)))
     ]
     compared = _comparisons(200, rng)
-    sets = {"choice": multiple, "truth": truth, "two_hop": hops, "comparison": compared}
+    sets: dict[str, list[dict[str, Any]]] = {
+        "choice": multiple,
+        "truth": truth,
+        "two_hop": hops,
+        "comparison": compared,
+    }
     for name, rows in sets.items():
         for number, row in enumerate(rows):
             row.setdefault("id", f"{name}-{number:04d}")
@@ -164,5 +169,3 @@ def harm_sets() -> dict[str, list[dict[str, Any]]]:
         ``comparison``: rows of ``id, question, choices, gold``.
     """
     return {name: [dict(row) for row in rows] for name, rows in _sets().items()}
-
-

@@ -38,8 +38,8 @@ class Recipe:
     vocabulary: int = tokenizer.VOCABULARY
     batch_tokens: int = 4096
     row: int = 256
-    base_rate: float = 2.5e-3
-    chat_steps: int = 1000
+    base_rate: float = 3e-3
+    chat_steps: int = 700
     chat_row: int = 512
     chat_rate: float = 1.2e-3
 
@@ -56,8 +56,9 @@ def make(
     recipe: Recipe,
     *,
     device: str = "cpu",
+    precision: str = "fp32",
     minutes: float = math.inf,
-    every: int = 300,
+    every: int = 100,
     report: Callable[[str], None] = print,
 ) -> bool:
     """Make both models.
@@ -67,6 +68,7 @@ def make(
         work: folder for checkpoints, kept between calls; a changed recipe starts afresh.
         recipe: what to make.
         device: ``cpu`` or ``cuda``.
+        precision: ``fp32``, or ``bf16`` for mixed precision where the processor is fast at it.
         minutes: stop, with a checkpoint, after so long.
         every: steps between checkpoints.
         report: takes lines of progress.
@@ -78,12 +80,13 @@ def make(
 
     deadline = time.monotonic() + 60 * minutes
     torch.set_num_threads(THREADS)
-    key = files.hash_of({"recipe": asdict(recipe), "device": device})[:12]
+    key = files.hash_of({"recipe": asdict(recipe), "device": device, "precision": precision})[:12]
     shape = model.Shape(recipe.vocabulary, recipe.width, recipe.layers, recipe.heads, recipe.inner)
     documents = corpus.corpus(recipe.scale)
     pieces = tokenizer.build(_sample(documents), recipe.vocabulary)
     report(f"text: {len(documents):,} documents")
-    llama = model.create(shape, recipe.seed).to(device)
+    llama = model.create(shape, recipe.seed)
+    llama.to(torch.device(device))  # type: ignore[arg-type]
     try:
         tokens = batches.stream(pieces, documents)
         report(f"pretraining: {len(tokens):,} tokens")
@@ -91,15 +94,17 @@ def make(
         fitting.fit(
             llama, plain, fitting.Schedule(rate=recipe.base_rate),
             work / f"base-{key}.safetensors", every=every, deadline=deadline, report=report,
+            mixed=precision == "bf16",
         )  # fmt: skip
         _ship(llama, shape, pieces, out / "world-base", chats=False)
         talk = batches.chat(pieces, recipe.batch_tokens, recipe.chat_row, recipe.chat_steps)
         fitting.fit(
             llama, talk, fitting.Schedule(rate=recipe.chat_rate, warmup=60),
             work / f"chat-{key}.safetensors", every=every, deadline=deadline, report=report,
+            mixed=precision == "bf16",
         )  # fmt: skip
         _ship(llama, shape, pieces, out / "world", chats=True)
-    except fitting.OutOfTime:
+    except fitting.OutOfTimeError:
         report("out of time; the same command goes on from here")
         return False
     return True
@@ -126,6 +131,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--work", type=Path, default=Path("world-make"), help="checkpoints")
     parser.add_argument("--minutes", type=float, default=math.inf, help="stop after so long")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
     parser.add_argument("--tiny", action="store_true", help="a few steps, to try the machinery")
     given = parser.parse_args(arguments)
     device = given.device
@@ -134,7 +140,14 @@ def main(arguments: list[str] | None = None) -> int:
 
         device = "cuda" if torch.cuda.is_available() else "cpu"
     recipe = TINY if given.tiny else Recipe()
-    done = make(given.out, given.work, recipe, device=device, minutes=given.minutes)
+    done = make(
+        given.out,
+        given.work,
+        recipe,
+        device=device,
+        precision=given.precision,
+        minutes=given.minutes,
+    )
     return 0 if done else 3
 
 

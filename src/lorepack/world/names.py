@@ -18,55 +18,61 @@ from lorepack.errors import LorepackError
 WORLD, THROWAWAY, FURTHER, READING = range(4)
 KINDS = ("person", "town", "firm", "book")
 
-_FIRST_HEADS = (
+
+def _words(text: str, separator: str | None = None) -> list[str]:
+    return text.split(separator)
+
+
+_FIRST_HEADS = _words(
     "Al Ar Bel Bren Cal Cor Da Del El Em Fa Fen Ga Gil Ha Hel Is Ja Jor Ka Kel La Lin Lo Ma Mir "
     "Na Nel O Or Pa Per Quin Ra Ro Sa Sel Ta Tem U Va Vel Wen Yo Za"
-).split()
-_FIRST_TAILS = "na ra len rin dis mar vin lia nor bet sa tor mis ric wyn da ron ley the dan".split()
-_SURNAME_HEADS = (
+)
+_FIRST_TAILS = _words("na ra len rin dis mar vin lia nor bet sa tor mis ric wyn da ron ley the dan")
+_SURNAME_HEADS = _words(
     "Ab Bar Bel Bor Cas Cren Dal Dor Dun Eld Far Fen Gar Gol Hal Har Hol Il Jas Kar Kes Lan Lor "
     "Mar Mel Mor Nar Nes Ol Os Pel Pri Quar Ral Res Sal Sar Sten Tal Tor Tre Ul Var Ves Wal Wes "
     "Yar Zel Zor Thal"
-).split()
-_SURNAME_MIDDLES = (
+)
+_SURNAME_MIDDLES = _words(
     "a am an ar e el em en er i il im in is o ol om on or u ul um un ur ad ed id od ath eth"
-).split()
-_SURNAME_TAILS = (
+)
+_SURNAME_TAILS = _words(
     "by dale der do fin gan gard ham kin la lan low man mer more nan ner que rick ros sby sen son "
     "ster ston tas ter vane vik worth"
-).split()
-_TOWN_HEADS = (
+)
+_TOWN_HEADS = _words(
     "Al Am As Bal Ban Bel Ber Bil Bran Bri Cal Can Car Chal Cla Cor Dal Dar Den Dor Dra Ed El Er "
     "Fal Far Fel Fin Gal Gar Glen Gra Hal Har Hel Hin Il Ken Kil Kir Lan Lar Len Lin Lo Mal Mar "
     "Mel Mil Mor Nar Nel Nor Oak Ol Or Pad Pel Pen Quel Ram Red Ril Ros Sal San Sel Sil Sol Tam "
     "Tar Tel Thor Tol Tur Ul Val Ver Wal Win"
-).split()
-_TOWN_MIDDLES = (
+)
+_TOWN_MIDDLES = _words(
     "a am an ar ber den der e el en er i in ing is lo mer mon o on or ra re ri ro"
-).split()
-_TOWN_TAILS = (
+)
+_TOWN_TAILS = _words(
     "bank beck borne bourne bridge brook bury by cliff combe cross dale den don fall fell field "
     "ford gate grove ham haven hill holm hurst leigh ley march mere mouth ness port shaw stead "
     "stone ton vale wick wood"
-).split()
+)
 _TOWN_PREFIXES = ("", "Upper ", "Lower ", "Old ", "New ", "North ", "South ", "East ", "West ")
-_FIRM_ENDINGS = (
+_FIRM_ENDINGS = _words(
     "& Sons|& Daughters|Brothers|Mills|Foundry|Works|Trading|Shipping|Glass|Press|Books|Cloth|"
-    "Timber|Tools|Clocks|Paper|Salt|Lamps|Bakeries|Carriages"
-).split("|")
-_ADJECTIVES = (
+    "Timber|Tools|Clocks|Paper|Salt|Lamps|Bakeries|Carriages",
+    "|",
+)
+_ADJECTIVES = _words(
     "Silver Hidden Quiet Broken Crimson Golden Last Lost Hollow Frozen Distant Burning Silent "
     "Ancient Bitter Bright Copper Empty Endless Faded First Gentle Green Grey Iron Little Lonely "
     "Long Narrow Open Pale Patient Perfect Proud Restless Salt Second Secret Shining Sleeping "
     "Slow Small Strange Sunken Tall Third Velvet Wandering White Wild Winter Wooden Young Amber"
-).split()
-_NOUNS = (
+)
+_NOUNS = _words(
     "Lantern Garden River Bridge Crown Door Orchard Harbour Mirror Tower Letter Map Bell Key Ship "
     "Road Island Forest Window Well Song Stair Clock Field House Island Feather Stone Candle Sea "
     "Valley Gate Market Shadow Storm Thread Winter Summer Voyage Wall Wheel Witness Archive Anchor "
     "Bride Castle Compass Dancer Daughter Empire Farmer Fire Flute Fortune Ghost Guest Hunter "
     "Judge Keeper Kingdom Ladder Lesson Library Lighthouse Machine Mountain Painter Promise Queen"
-).split()
+)
 
 
 def _joined(*parts: list[str]) -> list[str]:

@@ -34,7 +34,8 @@ _SLOTS = {
     "There was talk of a better road|No one thought it would last|The work went on as always|"
     "Such days were long remembered|The old people shook their heads|It took longer than planned|"
     "Nothing more was heard of the matter|A new roof was promised for the spring",
-    "beast": "the horses|the geese|a grey cat|the oxen|the swallows|three goats|the bees|a black dog",
+    "beast": "the horses|the geese|a grey cat|the oxen|the swallows|three goats|the bees|"
+    "a black dog",
     "act": "slept in the shade|drank from the trough|ran across the yard|made a great noise|"
     "followed the carts|hid behind the barrels|stood still in the wind|went their own way",
 }  # fmt: skip

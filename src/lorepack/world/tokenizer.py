@@ -95,11 +95,11 @@ def encode_chat(tokenizer: Tokenizer, messages: Sequence[dict[str, str]]) -> tup
         The tokens, those of the assistant's messages and their end marked by a negative sign
         (``-token - 1``), and the number so marked.
     """
-    tokens = [tokenizer.token_to_id(BOS)]
-    end = tokenizer.token_to_id(END)
+    tokens = [SPECIAL.index(BOS)]
+    end = SPECIAL.index(END)
     marked = 0
     for message in messages:
-        tokens.append(tokenizer.token_to_id(f"<|{message['role']}|>"))
+        tokens.append(SPECIAL.index(f"<|{message['role']}|>"))
         content = tokenizer.encode(message["content"].strip(), add_special_tokens=False).ids
         content.append(end)
         if message["role"] == "assistant":
