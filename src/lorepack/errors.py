@@ -48,8 +48,11 @@ def suggest(name: str, known: Iterable[str]) -> str:
         known: the names that exist.
 
     Returns:
-        ``"; did you mean X?"``, or ``"; known: a, b, c"`` when nothing is close.
+        ``"; did you mean X?"``, or ``"; known: a, b, c"`` when nothing is close; empty when no
+        name is known.
     """
     names = sorted(known)
+    if not names:
+        return ""
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     return f"; did you mean {close[0]}?" if close else f"; known: {', '.join(names)}"

@@ -14,9 +14,9 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-from lorepack.errors import InputError, WriteError
+from lorepack.errors import InputError, LorepackError, NotFoundError, WriteError
 
 MANIFEST = "manifest.json"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -33,10 +33,13 @@ def atomic(path: Path | str) -> Iterator[Path]:
         The path of the sibling, for writers that open files themselves.
 
     Raises:
-        WriteError: no space, no permission, or the folder is a file.
+        WriteError: no space, no permission, the folder is a file, or ``path`` is a device.
     """
     path = Path(path)
     partial = path.with_name(f".{path.name}.partial")
+    if path.exists() and not path.is_file():
+        # Renaming over /dev/null or a pipe would take it away from everybody else.
+        raise WriteError(f"cannot write {path}: it exists and is not an ordinary file")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield partial
@@ -47,8 +50,8 @@ def atomic(path: Path | str) -> Iterator[Path]:
     except OSError as error:
         with contextlib.suppress(OSError):
             partial.unlink()
-        if isinstance(error, WriteError):
-            raise
+        if isinstance(error, LorepackError):
+            raise  # of what the block read, or of a nested write: it says more than we could
         raise WriteError(f"cannot write {path}: {error.strerror or error}") from error
     except BaseException:
         with contextlib.suppress(OSError):
@@ -99,22 +102,23 @@ def read_json(path: Path | str) -> Any:
     """The JSON value in ``path``.
 
     Raises:
-        InputError: the file is not JSON; says where it breaks.
+        NotFoundError: there is no such file.
+        InputError: the file is not JSON (says where it breaks), or cannot be read.
     """
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except FileNotFoundError as error:
+        raise NotFoundError(f"no such file: {path}") from error
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not valid JSON ({error})") from error
 
 
 def sha256_of(path: Path | str) -> str:
     """The SHA-256 of a file's bytes, in hexadecimal."""
     with open(path, "rb") as handle:
-        return _digest(handle)
-
-
-def _digest(handle: BinaryIO) -> str:
-    return hashlib.file_digest(handle, "sha256").hexdigest()
+        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def hash_of(value: Any) -> str:
@@ -148,7 +152,7 @@ def is_complete(folder: Path | str, inputs: str) -> bool:
             and sha256_of(folder / name) == entry["sha256"]
             for name, entry in manifest["files"].items()
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
 
 
