@@ -1,1 +1,27 @@
-"""."""
+"""What an adapter learned and what it cost."""
+
+from lorepack.auditing.answers import AnswerCounts, CollapseTest
+from lorepack.auditing.audit import audit
+from lorepack.auditing.drift import divergence, neutral_drift
+from lorepack.auditing.reliability import Estimate, bootstrap, generality, reliability
+from lorepack.auditing.result import AuditResult
+from lorepack.auditing.settings import AuditSettings
+from lorepack.auditing.shifts import Shift, negative, positive, transitions
+
+__all__ = [
+    "AnswerCounts",
+    "AuditResult",
+    "AuditSettings",
+    "CollapseTest",
+    "Estimate",
+    "Shift",
+    "audit",
+    "bootstrap",
+    "divergence",
+    "generality",
+    "negative",
+    "neutral_drift",
+    "positive",
+    "reliability",
+    "transitions",
+]

@@ -211,6 +211,15 @@ def _check(facts: Sequence[Fact]) -> None:
         seen.add(fact.id)
 
 
+def facts_hash(facts: Sequence[Fact]) -> str:
+    """Hash of what a probe uses of its facts, in order."""
+    digest = hashlib.sha256()
+    for fact in facts:
+        row = [fact.id, fact.question, fact.accepted, fact.paraphrases, fact.relation]
+        digest.update(json.dumps(row, ensure_ascii=False).encode() + b"\n")
+    return digest.hexdigest()
+
+
 def _describe(
     lm: LanguageModel,
     facts: Sequence[Fact],
@@ -219,15 +228,11 @@ def _describe(
     adapter_tag: str,
 ) -> dict[str, Any]:
     """Everything that decides the results."""
-    digest = hashlib.sha256()
-    for fact in facts:
-        row = [fact.id, fact.question, fact.accepted, fact.paraphrases, fact.relation]
-        digest.update(json.dumps(row, ensure_ascii=False).encode() + b"\n")
     return {
         "model": lm.fingerprint,
         "dtype": str(lm.dtype).removeprefix("torch."),
         "adapter": adapter_tag,
-        "facts": digest.hexdigest(),
+        "facts": facts_hash(facts),
         "prompts": files.hash_of(prompts.to_json()),
         "settings": settings.deciding(),
     }

@@ -1,0 +1,292 @@
+"""What an adapter learned and what it cost: the same probe again, with the adapter on."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from lorepack import files
+from lorepack.auditing import findings, wordings
+from lorepack.auditing.drift import Logprobs, Switch, neutral_drift
+from lorepack.auditing.findings import Pair
+from lorepack.auditing.result import AuditResult
+from lorepack.auditing.settings import AuditSettings
+from lorepack.errors import InputError, MismatchError
+from lorepack.facts import Fact
+from lorepack.llm import LanguageModel
+from lorepack.llm.score import token_logprobs
+from lorepack.probing import Generate, ProbeResult, ProbeSettings, probe
+from lorepack.probing.probe import facts_hash
+from lorepack.probing.store import alone
+
+Progress = Callable[[str, int, int], None]
+"""called as ``progress(stage, done, total)``"""
+TAKEN = ("probe.json", "categories.parquet", "answers.parquet", "prompts.json")
+
+
+class Adapters(Protocol):
+    """What an audit needs of a `lorepack.lora.Stack`; its first adapter is audited."""
+
+    def attached(self) -> AbstractContextManager[Any]:
+        """Put the hooks on for a block."""
+
+    def use(self, which: int | None) -> None:
+        """Choose the adapter of all rows."""
+
+
+def audit(
+    lm: LanguageModel,
+    adapter: Adapters | Switch,
+    facts: Sequence[Fact],
+    before: ProbeResult,
+    trained: Collection[str],
+    *,
+    out: Path | str,
+    adapter_tag: str,
+    heldout: Mapping[str, Sequence[str]] | None = None,
+    neutral: Sequence[str] | None = None,
+    settings: ProbeSettings | None = None,
+    options: AuditSettings | None = None,
+    notes: Sequence[str] = (),
+    generate: Generate | None = None,
+    logprobs: Logprobs = token_logprobs,
+    progress: Progress | None = None,
+    overwrite: bool = False,
+) -> AuditResult:
+    """Probe the facts again with the adapter on, and compare.
+
+    The same call again skips what is done; a killed audit goes on at its first missing chunk.
+
+    Args:
+        lm: the base model.
+        adapter: a stack on ``lm.model`` (its adapter 0 is audited), or a function whose context
+            manager puts an adapter on; outside the block the model must be the base.
+        facts: what is asked: those of ``before``, or some of them.
+        before: the probe of the base; exemplars and settings are taken from it.
+        trained: ids of the facts that the adapter was trained on.
+        out: folder of the results.
+        adapter_tag: names the adapter, for example the hash of its file.
+        heldout: wordings of trained facts that were not trained, by fact id.
+        neutral: running text for KL and perplexity; neither is measured without it.
+        settings: of the probe, only to check that ``before`` was made with them.
+        options: `AuditSettings`.
+        notes: remarks to keep in ``audit.json``, such as those from loading the adapter.
+        generate: the engine; `lorepack.llm.generate` when None.
+        logprobs: the engine for neutral text.
+        progress: called as ``progress(stage, done, total)``; stages ``audit``, ``generality``
+            and ``neutral text``.
+        overwrite: replace the finished audit of other inputs that ``out`` holds.
+
+    Returns:
+        The figures; the folder holds ``audit.json``, the files of the probe with the adapter on,
+        ``generality.parquet`` where wordings were held out, and ``manifest.json``.
+
+    Raises:
+        InputError: no facts.
+        MismatchError: ``before`` is of another model, of other facts or settings, or ``out``
+            holds the finished audit of other inputs.
+    """
+    facts = _fitting(lm, facts, before, settings)
+    job = _Job(
+        lm=lm,
+        switch=adapter if callable(adapter) else _switch(adapter),
+        facts=facts,
+        before=before,
+        trained=frozenset(trained),
+        heldout=heldout or {},
+        neutral=list(neutral or ()),
+        out=Path(out),
+        tag=adapter_tag,
+        options=options or AuditSettings(seed=before.settings.seed),
+        notes=tuple(notes),
+        generate=generate,
+        logprobs=logprobs,
+        progress=progress or (lambda stage, done, total: None),
+    )
+    with alone(job.out):
+        if not files.is_complete(job.out, job.inputs):
+            job.make_room(overwrite)
+            job.run()
+        for name in ("after", "wordings"):
+            shutil.rmtree(job.out / name, ignore_errors=True)
+    return AuditResult.load(job.out)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One audit at work."""
+
+    lm: LanguageModel
+    switch: Switch
+    facts: Sequence[Fact]
+    before: ProbeResult
+    trained: frozenset[str]
+    heldout: Mapping[str, Sequence[str]]
+    neutral: list[str]
+    out: Path
+    tag: str
+    options: AuditSettings
+    notes: tuple[str, ...]
+    generate: Generate | None
+    logprobs: Logprobs
+    progress: Progress
+
+    @property
+    def inputs(self) -> str:
+        """Hash of everything that decides the results."""
+        return files.hash_of(
+            {
+                "before": self.before.document["inputs"],
+                "facts": facts_hash(self.facts),
+                "adapter": self.tag,
+                "trained": sorted(self.trained),
+                "heldout": {name: list(texts) for name, texts in self.heldout.items()},
+                "neutral": self.neutral,
+                "options": self.options.to_json(),
+            }
+        )
+
+    def make_room(self, overwrite: bool) -> None:
+        """Do not replace what somebody may still need: the finished audit of other inputs."""
+        manifest = self.out / files.MANIFEST
+        if not manifest.is_file():
+            return
+        try:
+            old = files.read_json(manifest)["inputs"]
+        except (InputError, KeyError, TypeError):
+            old = self.inputs  # damaged: nothing to keep
+        if old != self.inputs and not overwrite:
+            raise MismatchError(
+                f"{self.out} holds the finished audit of another adapter, other facts or other "
+                "settings; give another folder, or remove this one"
+            )
+        manifest.unlink()
+
+    def run(self) -> None:
+        """Probe, compare, and write; the manifest comes last."""
+        start = time.monotonic()
+        after = self._probe("audit", "after", self.facts, self.before.settings)
+        found = findings.document(Pair(self.facts, self.before, after, self.trained), self.options)
+        found["generality"], written = self._generality()
+        found["neutral"] = neutral_drift(
+            self.lm,
+            self.switch,
+            self.neutral,
+            window=self.options.window,
+            logprobs=self.logprobs,
+            progress=self._ticker("neutral text"),
+        )
+        found["notes"] = [*self.notes, *after.notes, *self._remarks(found)]
+        found["options"] = self.options.to_json()
+        for name in TAKEN:
+            _take_over(after.out / name, self.out / name)
+        files.write_json(self.out / "audit.json", found)
+        timing = files.read_json(after.out / "timing.json")
+        seconds = round(time.monotonic() - start, 3)
+        files.write_json(self.out / "timing.json", {**timing, "audit": {"seconds": seconds}})
+        files.write_manifest(self.out, self.inputs, ["audit.json", *TAKEN, *written])
+
+    def _probe(
+        self, stage: str, name: str, facts: Sequence[Fact], settings: ProbeSettings
+    ) -> ProbeResult:
+        """A probe with the adapter on, in a folder of its own so that it resumes by itself."""
+        with self.switch():
+            return probe(
+                self.lm,
+                facts,
+                self.out / name,
+                settings,
+                prompts=self.before.prompts,
+                adapter_tag=self.tag,
+                generate=self.generate,
+                progress=self._ticker(stage),
+                overwrite=True,  # left by an audit that never finished
+            )
+
+    def _generality(self) -> tuple[dict[str, Any] | None, list[str]]:
+        asked, owners = wordings.as_facts(self.facts, self.heldout, self.trained)
+        if not asked:
+            return None, []
+        settings = self.before.settings.override({"samples": 0})
+        found = self._probe("generality", "wordings", asked, settings)
+        wordings.write(self.out / "generality.parquet", asked, owners, found)
+        return wordings.summarise(owners, found, self.options), ["generality.parquet"]
+
+    def _remarks(self, found: Mapping[str, Any]) -> Iterator[str]:
+        absent = len(self.trained) - found["trained"]
+        if absent:
+            yield f"{absent} trained facts are not among the audited ones"
+        if not self.trained:
+            yield "no fact is known to have been trained: reliability is not measured"
+        if found["neutral"] is None:
+            yield "no neutral text: KL and perplexity are not measured"
+        elif found["neutral"]["kl"] == 0:
+            yield "the adapter changes no prediction on the neutral text"
+        if found["answers"]["collapsed"]:
+            text, count, was = found["answers"]["collapsed_answers"][0]
+            yield f"answers collapsed: {text!r} is a wrong answer {count} times, {was} before"
+
+    def _ticker(self, stage: str) -> Callable[[int, int], None]:
+        return lambda done, total: self.progress(stage, done, total)
+
+
+def _switch(stack: Adapters) -> Switch:
+    @contextlib.contextmanager
+    def on() -> Iterator[None]:
+        with stack.attached():
+            stack.use(0)
+            try:
+                yield
+            finally:
+                stack.use(None)
+
+    return on
+
+
+def _fitting(
+    lm: LanguageModel,
+    facts: Sequence[Fact],
+    before: ProbeResult,
+    settings: ProbeSettings | None,
+) -> list[Fact]:
+    """The facts in the order of ``before``, after it was checked to belong to them."""
+    if not facts:
+        raise InputError("no facts to audit; the list is empty")
+    described = before.document["inputs"]
+    if described["model"] != lm.fingerprint:
+        raise MismatchError(
+            f"{before.out} is the probe of another model (fingerprint {described['model'][:12]}, "
+            f"got {lm.fingerprint[:12]}); probe this model first"
+        )
+    if settings is not None and settings.deciding() != before.settings.deciding():
+        raise MismatchError(f"{before.out} was probed with other settings; probe again with these")
+    missing = [fact.id for fact in facts if fact.id not in before.index]
+    if missing:
+        raise MismatchError(
+            f"{len(missing)} facts were not probed before, first {missing[0]}; probe all facts "
+            f"that are audited, or audit those of {before.out}"
+        )
+    ordered = sorted(facts, key=lambda fact: before.index[fact.id])
+    if len(ordered) == before.facts and facts_hash(ordered) != described["facts"]:
+        raise MismatchError(
+            f"facts have changed since {before.out} was made (same ids, other questions, answers "
+            "or aliases); probe again"
+        )
+    return ordered
+
+
+def _take_over(source: Path, target: Path) -> None:
+    """Give a finished file its final place without moving it, so that a crash loses nothing."""
+    with files.atomic(target) as partial:
+        partial.unlink(missing_ok=True)
+        try:
+            os.link(source, partial)
+        except OSError:  # another file system, or one without links
+            shutil.copyfile(source, partial)
