@@ -79,7 +79,8 @@ def _judge_row(
     line: int, record: Record, fields: dict[str, Any], found: Findings, seen: _Seen
 ) -> None:
     for name in unknown_fields(record):
-        found.add("unknown_field", line, f"field {name!r} is ignored{suggest(name, KNOWN)}")
+        rows = seen.unknown.setdefault(name, [line, 0])
+        rows[1] += 1
     question, answer = normalise(fields["question"]), normalise(fields["answer"])
     accepted = [answer]
     if not answer or len(answer) == 1:
@@ -124,6 +125,7 @@ class _Seen:
         self.line, self.ident, self.exact = array("q"), array("q"), array("q")
         self.question, self.answer = array("q"), array("q")
         self.accepted, self.ends = array("q"), array("q")
+        self.unknown: dict[str, list[int]] = {}  # field -> first line, rows
 
     def add(self, line: int, fields: dict[str, Any], question: str, accepted: list[str]) -> None:
         exact = hash((" ".join(fields["question"].split()), " ".join(fields["answer"].split())))
@@ -138,6 +140,9 @@ class _Seen:
 
     def judge(self, source: Source, found: Findings) -> list[int]:
         """Report what shows only across rows; returns the lines that are set aside, sorted."""
+        for name, (line, rows) in sorted(self.unknown.items()):
+            hint = suggest(name, KNOWN)
+            found.add("unknown_field", line, f"field {name!r} of {rows:,} rows is ignored{hint}")
         if not self.line:
             return []
         lines = np.frombuffer(self.line, np.int64)

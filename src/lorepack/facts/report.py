@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from array import array
-from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -133,30 +132,29 @@ def write_rejected(report: CheckReport, path: Path | str) -> int:
         InputError: the file changed since the check.
         WriteError: no space, no permission.
     """
-    rejected = _rejected(report)
-    written = files.write_lines(path, (json.dumps(row) for row in rejected))
-    if written != report.set_aside:
-        raise InputError(f"{report.path} changed since it was checked; check it again")
-    return written
+    return files.write_lines(path, (json.dumps(row) for row in _rejected(report)))
 
 
 def _rejected(report: CheckReport) -> Iterator[dict[str, Any]]:
-    identities = report.found.lines.get("schema_id", array("q"))
-    source = open_source(report.path)
+    identities, repeats = set(report.found.lines.get("schema_id", ())), set(report.repeats)
+    source, count = open_source(report.path), 0
     for line, raw in _readable(source):
         try:
             clean(source.record(raw))
         except RowError as error:
             reason, message = error.kind, str(error)
         else:
-            if _has(report.repeats, line):
+            if line in repeats:
                 reason, message = "repeat", "question, answer and id of an earlier row"
             elif line in identities:
                 reason, message = "schema_id", "the id of an earlier row, for another fact"
             else:
                 continue
+        count += 1
         place = {"file": str(report.path), "line": line}
         yield {**place, "reason": reason, "message": message, "row": _plain(raw)}
+    if count != report.set_aside:
+        raise InputError(f"{report.path} changed since it was checked; check it again")
 
 
 def _readable(source: Source) -> Iterator[tuple[int, Any]]:
@@ -166,11 +164,6 @@ def _readable(source: Source) -> Iterator[tuple[int, Any]]:
             yield next(rows)
         except (StopIteration, InputError):  # a file that breaks off ends there, as in the check
             return
-
-
-def _has(ordered: list[int], line: int) -> bool:
-    place = bisect_left(ordered, line)
-    return place < len(ordered) and ordered[place] == line
 
 
 def _plain(raw: Any) -> Any:
