@@ -1,0 +1,114 @@
+"""The state of a training job on disk: factors, moments and counters, whole or not at all.
+
+A checkpoint is a folder ``step-NNNNNNNN`` whose manifest comes last; the one before is removed
+only when the new one is complete. Without a manifest, or with another job's, it does not count.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from lorepack import files
+from lorepack.errors import WriteError
+from lorepack.training.adamw import AdamW
+
+_FACTORS, _MOMENTS, _STATE = "factors.safetensors", "moments.safetensors", "state.json"
+_NAME = re.compile(r"step-\d{8,}")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a job is; all that is needed beside the tensors to go on with the same bytes."""
+
+    step: int
+    """steps done"""
+    tokens: int
+    """tokens that counted in a loss so far"""
+    epoch_loss: float
+    """summed loss of the tokens of the current epoch so far, nats"""
+    epoch_tokens: int
+    log_bytes: int
+    """length of train.jsonl"""
+    log_sha256: str
+    threads: int
+    """CPU threads, which decide the order of sums"""
+
+
+def save(folder: Path, inputs: str, optimizer: AdamW, progress: Progress) -> None:
+    """Write the checkpoint of one step, then remove older ones.
+
+    Args:
+        folder: holds the checkpoints of one job.
+        inputs: hash of everything the job depends on.
+        optimizer: with its stack.
+        progress: where the job stands.
+
+    Raises:
+        WriteError: no space, no permission.
+    """
+    place = folder / f"step-{progress.step:08d}"
+    factors = {f"{name}.A": tensor for name, tensor in optimizer.stack.A.items()}
+    factors |= {f"{name}.B": tensor for name, tensor in optimizer.stack.B.items()}
+    _write(place / _FACTORS, {key: tensor.detach() for key, tensor in factors.items()})
+    _write(place / _MOMENTS, optimizer.moments)
+    state = {"schema": 1, "counts": optimizer.counts, **vars(progress)}
+    files.write_json(place / _STATE, state)
+    files.write_manifest(place, inputs, [_FACTORS, _MOMENTS, _STATE])
+    for other in _found(folder):
+        if other != place:
+            shutil.rmtree(other, ignore_errors=True)
+
+
+def newest(folder: Path, inputs: str) -> Path | None:
+    """The latest whole checkpoint of this very job; None when there is none."""
+    whole = [place for place in _found(folder) if files.is_complete(place, inputs)]
+    return whole[-1] if whole else None
+
+
+def peek(place: Path) -> Progress:
+    """The counters of a checkpoint."""
+    state: dict[str, Any] = files.read_json(place / _STATE)
+    return Progress(**{key: state[key] for key in Progress.__dataclass_fields__})
+
+
+def restore(place: Path, optimizer: AdamW) -> None:
+    """Put a checkpoint's factors, moments and counts back in place."""
+    factors, moments = load_file(place / _FACTORS), load_file(place / _MOMENTS)
+    with torch.no_grad():
+        for name, site in optimizer.stack.sites.items():
+            site.A.copy_(factors[f"{name}.A"])
+            site.B.copy_(factors[f"{name}.B"])
+        for key, moment in optimizer.moments.items():
+            moment.copy_(moments[key])
+    optimizer.counts = list(files.read_json(place / _STATE)["counts"])
+
+
+def clear(folder: Path) -> None:
+    """Remove all checkpoints of a job."""
+    with contextlib.suppress(FileNotFoundError):
+        shutil.rmtree(folder)
+
+
+def _found(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    places = [place for place in folder.iterdir() if _NAME.fullmatch(place.name)]
+    return sorted(places, key=lambda place: int(place.name.removeprefix("step-")))
+
+
+def _write(path: Path, tensors: dict[str, Tensor]) -> None:
+    try:
+        with files.atomic(path) as partial:
+            save_file({key: tensors[key].cpu().contiguous() for key in sorted(tensors)}, partial)
+    except SafetensorError as error:  # how safetensors reports a full disk
+        raise WriteError(f"cannot write {path}: {error}") from error

@@ -1,0 +1,174 @@
+"""The hyper-parameters of one training job, and the presets that ship with the package."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from lorepack import files
+from lorepack.errors import InputError, NotFoundError, suggest
+
+PRESETS = ("paper", "recommended")
+
+
+def _parts(value: Any) -> Any:
+    """``a,b`` as ``[a, b]``, so that lists can be given on a command line."""
+    return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_parts), Field(min_length=1)]
+Range = Annotated[tuple[int, int], BeforeValidator(_parts)]
+
+
+class Recipe(BaseModel):
+    """The hyper-parameters of one training job.
+
+    Raises:
+        InputError: an unknown key (with a suggestion) or a value out of its range.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    rank: int = Field(ge=1)
+    alpha: float = Field(gt=0)
+    scaling: Literal["lora", "rslora"] = "lora"
+    """alpha/rank or alpha/√rank"""
+    targets: Names = ("all-linear",)
+    """roles or module suffixes, see `lorepack.lora.resolve`"""
+    layers: Range | None = None
+    """first and last layer, both inclusive; None for all"""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    lr: float = Field(gt=0)
+    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    warmup_steps: int = Field(0, ge=0)
+    epochs: int = Field(ge=1)
+    batch_size: int = Field(ge=1)
+    """examples a step"""
+    weight_decay: float = Field(0.0, ge=0)
+    clip: float | None = Field(1.0, gt=0)
+    """largest gradient norm; None for no limit"""
+    max_length: int = Field(1024, ge=2)
+    """tokens an example"""
+    overlong: Literal["error", "cut", "drop"] = "error"
+    """what happens to an example beyond max_length or the model's context"""
+    loss: Literal["answer", "full"] = "answer"
+    loss_average: Literal["token"] = "token"
+    early_stop_reliability: float | None = Field(None, ge=0, le=1)
+    """stop after the epoch that reaches it; needs a measurement every epoch"""
+    checkpoint_every: int = Field(100, ge=1)
+    """steps; an epoch's end is always kept"""
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise InputError(f"recipe: {_explain(error)}") from None
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Recipe:
+        if self.layers is not None and not 0 <= self.layers[0] <= self.layers[1]:
+            raise ValueError("layers: expected first,last with 0 <= first <= last")
+        return self
+
+    @classmethod
+    def named(cls, name: str | Path) -> Recipe:
+        """A preset by name, or a recipe from a YAML file by path.
+
+        Raises:
+            NotFoundError: neither a preset nor a file.
+            InputError: see `load`.
+        """
+        if str(name) in PRESETS:
+            text = resources.files("lorepack.training").joinpath(f"recipes/{name}.yaml").read_text()
+            return cls(**_mapping(text, f"recipe {name}"))
+        if not Path(name).is_file():
+            raise NotFoundError(
+                f"recipe {name}: no such preset or file{suggest(str(name), PRESETS)}"
+            )
+        return cls.load(name)
+
+    @classmethod
+    def load(cls, path: Path | str) -> Recipe:
+        """Read a YAML file; keys that are left out keep the recommended values.
+
+        Raises:
+            InputError: not YAML, not a mapping, an unknown key, a value out of its range.
+        """
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise InputError(f"{path}: not a text file ({error})") from error
+        try:
+            return cls.named("recommended")._changed(_mapping(text, str(path)))
+        except InputError as error:
+            message = str(error).removeprefix("recipe: ")
+            raise InputError(
+                message if message.startswith(str(path)) else f"{path}: {message}"
+            ) from None
+
+    def save(self, path: Path | str) -> None:
+        """Write the recipe as YAML that `load` reads back to an equal one."""
+        files.write_text(path, yaml.safe_dump(self.model_dump(mode="json"), sort_keys=True))
+
+    def override(self, sets: Mapping[str, str] | Sequence[str]) -> Recipe:
+        """A copy with values given as text, as on a command line.
+
+        Args:
+            sets: ``{"rank": "4"}`` or ``["rank=4"]``; ``none`` empties an optional value.
+
+        Raises:
+            InputError: not key=value, an unknown key, a value out of its range.
+        """
+        if not isinstance(sets, Mapping):
+            broken = [item for item in sets if "=" not in item]
+            if broken:
+                raise InputError(f"recipe: got {broken[0]!r}, expected key=value")
+            sets = dict(item.split("=", 1) for item in sets)
+        return self._changed({k: None if _is_none(v) else v for k, v in sets.items()})
+
+    def _changed(self, values: Mapping[str, Any]) -> Recipe:
+        return type(self)(**{**self.model_dump(), **{k.strip(): v for k, v in values.items()}})
+
+
+def _is_none(value: object) -> bool:
+    return isinstance(value, str) and value.strip().lower() in {"none", "null", ""}
+
+
+def _mapping(text: str, where: str) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InputError(f"{where}: not valid YAML ({' '.join(str(error).split())})") from error
+    if values is None:
+        return {}
+    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
+        raise InputError(f"{where}: expected 'key: value' lines")
+    return values
+
+
+def _explain(error: ValidationError) -> str:
+    """All faults in one line: key, what was got, what was expected."""
+    faults = []
+    for fault in error.errors():
+        key = str(fault["loc"][0]) if fault["loc"] else ""
+        if fault["type"] == "extra_forbidden":
+            faults.append(f"unknown key {key!r}{suggest(key, Recipe.model_fields)}")
+        elif fault["type"] == "missing" and len(fault["loc"]) == 1:
+            faults.append(f"{key} is missing")
+        elif not key:
+            faults.append(fault["msg"].removeprefix("Value error, "))
+        else:
+            got = fault["input"]
+            faults.append(f"{key}: got {got!r}, {_expected(fault['msg'])}")
+    return "; ".join(faults)
+
+
+def _expected(message: str) -> str:
+    if message == "Field required":
+        return "expected one value more"
+    return "expected " + message.removeprefix("Input should be ")
