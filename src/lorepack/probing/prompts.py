@@ -212,12 +212,15 @@ def _draw(
     """Sets of exemplars by hash: no exemplar twice where the pool is large enough."""
     prompts, shots = settings.prompts, settings.shots
     needed = prompts * shots + SPARES
-    first = _distinct(heapq.nsmallest(2 * needed, pool, key=_order(f"{settings.seed} {salt}")))
+    order = _order(f"{settings.seed} {salt}")
+    first = _distinct(heapq.nsmallest(2 * needed, pool, key=order))
+    if len(first) < needed < len(pool):  # many facts share a question
+        first = _distinct(sorted(pool, key=order))
     if len(first) >= needed:
         spares = tuple(first[prompts * shots : needed])
         cuts = [tuple(first[i * shots : (i + 1) * shots]) for i in range(prompts)]
         return tuple(FewShot(cut, spares) for cut in cuts), []
-    return _overlapping(_distinct(pool), settings, salt, apart)
+    return _overlapping(first, settings, salt, apart)
 
 
 def _overlapping(
