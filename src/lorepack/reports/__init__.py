@@ -1,1 +1,10 @@
-"""."""
+"""Result files made readable: the report, the model card, and tables for a terminal.
+
+Reads files only: nothing here knows a model, so a report can be written anywhere, again and again.
+"""
+
+from lorepack.reports.card import model_card
+from lorepack.reports.page import report
+from lorepack.reports.tables import Summary, Table, summary
+
+__all__ = ["Summary", "Table", "model_card", "report", "summary"]

@@ -1,0 +1,189 @@
+"""The form of ``audit.json``: what an audit found, checked while it is read.
+
+A report shows nothing that is not in this file, so the file is checked whole before the first
+number is used: shares lie in 0..1, counts are not negative, matrices are 4 × 4. Keys that this
+version does not know are left alone.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+CATEGORIES = ("HighlyKnown", "MaybeKnown", "WeaklyKnown", "Unknown")
+"""Best first: the order of rows and columns in every matrix (Gekhman et al. 2024)."""
+
+Count = Annotated[int, Field(ge=0)]
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Row = Annotated[tuple[Count, ...], Field(min_length=4, max_length=4)]
+Matrix = Annotated[tuple[Row, ...], Field(min_length=4, max_length=4)]
+"""(4 before, 4 after): counts of facts"""
+Top = tuple[tuple[str, Count], ...]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+
+class Reliability(_Part):
+    """How often the trained facts are answered right; shares over facts and prompts."""
+
+    mean: Share | None
+    all: Share | None = None
+    any: Share | None = None
+    low: Share | None = None
+    high: Share | None = None
+    facts: Count
+    prompts: Count = 0
+
+
+class Generality(_Part):
+    """The same through wordings that were not trained."""
+
+    mean: Share | None
+    low: Share | None = None
+    high: Share | None = None
+    facts: Count
+    wordings: Count = 0
+
+
+class Transitions(_Part):
+    """Facts by category before (rows) and after (columns)."""
+
+    all: Matrix
+    trained: Matrix
+    untrained: Matrix
+
+
+class Shift(_Part):
+    """Facts that moved in one direction; shares of all, and of those that could move so."""
+
+    count: Count
+    of_all: Share | None = None
+    of_movable: Share | None = None
+
+
+class Shifts(_Part):
+    """Both directions for one set of facts."""
+
+    positive: Shift
+    negative: Shift
+
+
+class ShiftSets(_Part):
+    """Shifts of all facts, of the trained ones, and of the others (the spill-over)."""
+
+    all: Shifts
+    trained: Shifts
+    untrained: Shifts
+
+
+class Refusals(_Part):
+    """Answers that decline, of ``answers`` before and as many after."""
+
+    before: Count
+    after: Count
+    answers: Count
+
+
+class Neutral(_Part):
+    """Drift on text that has nothing to do with the facts; KL in nats a token."""
+
+    kl: float
+    perplexity_before: float
+    perplexity_after: float
+    tokens: Count
+
+
+class Answers(_Part):
+    """How many different answers there are: a few that take over are a collapse."""
+
+    distinct_before: Count
+    distinct_after: Count
+    total: Count
+    top_before: Top = ()
+    top_after: Top = ()
+    collapsed: bool
+    collapsed_answers: tuple[tuple[str, Count, Count], ...] = ()
+    """(wrong answer that took over, times after, times before)"""
+    threshold: Count | None = None
+
+
+class CategoryCounts(_Part):
+    """Facts a category, before and after."""
+
+    before: dict[str, Count]
+    after: dict[str, Count]
+
+
+class RelationCounts(CategoryCounts):
+    """Facts a category for one relation."""
+
+    facts: Count
+
+
+class Loss(_Part):
+    """One fact that was not trained and is answered worse than before."""
+
+    id: str
+    question: str
+    answer: str
+    before: str
+    after: str
+    answer_before: str | None = None
+    answer_after: str | None = None
+
+
+class Audit(_Part):
+    """Everything an audit found (schema 1)."""
+
+    schema_: Annotated[int, Field(alias="schema", ge=1, le=1)]
+    facts: Count
+    trained: Count
+    reliability: Reliability | None = None
+    generality: Generality | None = None
+    categories: CategoryCounts
+    transitions: Transitions
+    shifts: ShiftSets
+    refusals: Refusals | None = None
+    neutral: Neutral | None = None
+    answers: Answers | None = None
+    by_relation: dict[str, RelationCounts] = {}
+    losses: tuple[Loss, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def others(self) -> int:
+        """Facts that were not trained."""
+        return total(self.transitions.untrained)
+
+    @property
+    def trained_unknown(self) -> int:
+        """Trained facts that were Unknown before."""
+        return sum(self.transitions.trained[CATEGORIES.index("Unknown")])
+
+
+def total(matrix: Matrix) -> int:
+    """All facts in a matrix."""
+    return sum(map(sum, matrix))
+
+
+def befores(matrix: Matrix) -> dict[str, int]:
+    """Facts a category before: the sums of the rows."""
+    return {name: sum(row) for name, row in zip(CATEGORIES, matrix, strict=True)}
+
+
+def afters(matrix: Matrix) -> dict[str, int]:
+    """Facts a category after: the sums of the columns."""
+    columns = zip(*matrix, strict=True)
+    return {name: sum(column) for name, column in zip(CATEGORIES, columns, strict=True)}
+
+
+def parse(value: Any) -> Audit:
+    """The audit in a JSON value.
+
+    Raises:
+        pydantic.ValidationError: a part is missing or impossible; names it.
+    """
+    return Audit.model_validate(value)

@@ -1,0 +1,121 @@
+"""The model card: the README that travels with an adapter, with its measured harm."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lorepack import files
+from lorepack.reports import details, tables
+from lorepack.reports import figures as fig
+from lorepack.reports.audit_file import Audit
+from lorepack.reports.page import environment, template
+from lorepack.reports.run_files import RunFiles, read_run
+from lorepack.reports.verdict import verdict
+
+EMBEDDED = ("world", "world-base")
+"""base models that ship with the package"""
+
+
+def model_card(run: Path | str) -> Path:
+    """Write the model card of a run's adapter.
+
+    Args:
+        run: a run folder whose stages are done.
+
+    Returns:
+        The path of ``adapter/README.md``. Equal result files give equal bytes; nothing of
+        ``timing.json`` is in it.
+
+    Raises:
+        LorepackError: a result file is missing or cut off; names it and the stage to run again.
+    """
+    found = read_run(run)
+    path = found.folder / "adapter" / "README.md"
+    files.write_text(path, render_card(found))
+    return path
+
+
+def render_card(found: RunFiles) -> str:
+    """The model card of a run as Markdown."""
+    audit, base = found.audit, details.base_name(found)
+    env = environment(autoescape=False)
+    env.filters["md"] = md
+    env.globals["table"] = table
+    text = env.from_string(template("card.md")).render(
+        front=front_matter(found),
+        title=md(f"Lorepack adapter for {details.short_name(base)}"),
+        base=details.short_name(base).replace("`", "'"),
+        known_facts=_holds(audit),
+        audit=audit,
+        verdict=verdict(audit),
+        learning=tables.learning(audit),
+        shifts=tables.shifts(audit),
+        side_effects=tables.side_effects(audit),
+        relations=sorted(audit.by_relation),
+        loading=loading(base),
+        groups=[(t, rows) for t, rows in details.groups(found) if t in GROUPS],
+        hashes=details.fingerprints(found),
+    )
+    return re.sub(r"\n{3,}", "\n\n", text)
+
+
+GROUPS = ("Recipe", "Adapter", "Mix made", "Training", "Probe")
+
+
+def front_matter(found: RunFiles) -> str:
+    """The YAML on top of the card, as hubs read it."""
+    meta: dict[str, Any] = {
+        "base_model": details.short_name(details.base_name(found)),
+        "library_name": "peft",
+        "pipeline_tag": "text-generation",
+        "tags": ["lora", "knowledge", "lorepack"],
+    }
+    return yaml.safe_dump(meta, sort_keys=False, allow_unicode=True)
+
+
+def loading(base: str) -> tuple[str, ...]:
+    """The five lines that load the adapter in PEFT.
+
+    Args:
+        base: the base model's name; a folder of this machine becomes a place to fill in.
+    """
+    if base in EMBEDDED:
+        imports, source = (
+            "import lorepack.world, peft, transformers",
+            "str({})".format(f"lorepack.world.model_path({base!r})"),
+        )
+    else:
+        imports, source = "import peft, transformers", repr(details.short_name(base))
+    return (
+        imports,
+        f"base = {source}" + ("  # the folder that holds it" if details.is_path(base) else ""),
+        "tokenizer = transformers.AutoTokenizer.from_pretrained(base)",
+        "model = transformers.AutoModelForCausalLM.from_pretrained(base)",
+        'model = peft.PeftModel.from_pretrained(model, ".")  # the folder of this file',
+    )
+
+
+def _holds(audit: Audit) -> str:
+    if not audit.trained:
+        return "no trained facts"
+    kind = "Unknown" if audit.trained_unknown == audit.trained else ""
+    meaning = ", new to its base" if kind else f", {fig.count(audit.trained_unknown)} of them new"
+    return fig.facts(audit.trained, kind) + meaning
+
+
+def table(rows: tables.Table) -> str:
+    """A table as Markdown."""
+    lines = [rows.columns, ("---",) * len(rows.columns), *rows.rows]
+    return "\n".join("| " + " | ".join(md(value) for value in line) + " |" for line in lines)
+
+
+def md(text: str) -> str:
+    """Text that Markdown shows as it is: no markup, no HTML, one line."""
+    flat = " ".join(str(text).split())
+    if set(flat) == {"-"}:
+        return flat
+    return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", flat).replace("&", "&amp;")

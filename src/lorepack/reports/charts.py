@@ -1,0 +1,150 @@
+"""The charts as Plotly figures: plain JSON, with names in place of colours.
+
+A colour is written ``@name``; the page's script puts in what the style sheet says that name is in
+the light or the dark scheme, so one figure serves both. Text of the facts never reaches a chart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lorepack.reports import figures as fig
+from lorepack.reports.audit_file import CATEGORIES, Audit, Matrix, afters, befores, total
+from lorepack.reports.tables import fact_sets
+
+POINTS = 600
+"""points a curve is drawn with at most"""
+
+
+def charts(
+    audit: Audit, steps: Sequence[Mapping[str, Any]], epochs: Sequence[Mapping[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """All charts of a report, by the id of the element that holds them.
+
+    Args:
+        audit: the figures of the run.
+        steps: one object a training step, with ``step`` and ``loss``.
+        epochs: one object an epoch, with ``epoch`` and perhaps ``reliability``.
+
+    Returns:
+        id to a Plotly figure (``data`` and ``layout``); a chart without data is left out.
+    """
+    figures = {
+        f"chart-categories-{index}": category_bars(matrix)
+        for index, (_, matrix) in enumerate(fact_sets(audit))
+        if total(matrix)
+    }
+    if steps:
+        figures["chart-loss"] = loss_curve(steps)
+    curve = [
+        (row["epoch"], row["reliability"]) for row in epochs if row.get("reliability") is not None
+    ]
+    if curve:
+        figures["chart-epochs"] = epoch_curve(curve)
+    return figures
+
+
+def category_bars(matrix: Matrix) -> dict[str, Any]:
+    """Facts a category, before beside after."""
+    whole = total(matrix)
+    names = list(reversed(CATEGORIES))  # Plotly draws the first at the bottom
+    bars = [
+        _bars("After", afters(matrix), whole, names, "@after"),
+        _bars("Before", befores(matrix), whole, names, "@before"),
+    ]
+    widest = max(max(bar["x"]) for bar in bars)
+    layout = _layout(height=250)
+    layout["margin"] = {"l": 92, "r": 8, "t": 6, "b": 28}
+    layout |= {"barmode": "group", "bargap": 0.28, "bargroupgap": 0.08, "showlegend": False}
+    layout["xaxis"] |= {"visible": False, "range": [0, widest * 1.62], "fixedrange": True}
+    layout["yaxis"] |= {"showgrid": False, "fixedrange": True, "ticks": ""}
+    return {"data": bars, "layout": layout}
+
+
+def _bars(
+    title: str, counts: Mapping[str, int], whole: int, names: Sequence[str], color: str
+) -> dict[str, Any]:
+    values = [counts[name] for name in names]
+    return {
+        "type": "bar",
+        "orientation": "h",
+        "name": title,
+        "y": list(names),
+        "x": values,
+        "text": [f"{fig.count(n)} · {fig.percent(n / whole)}" for n in values],
+        "textposition": "outside",
+        "cliponaxis": False,
+        "textfont": {"color": "@ink", "size": 12},
+        "marker": {"color": color},
+        "hovertemplate": f"{title}: %{{text}}<extra></extra>",
+    }
+
+
+def epoch_curve(curve: Sequence[tuple[int, float]]) -> dict[str, Any]:
+    """Reliability after every epoch."""
+    layout = _layout(height=280)
+    layout["xaxis"] |= {"title": {"text": "epoch"}, "dtick": max(1, len(curve) // 10)}
+    layout["yaxis"] |= {"range": [0, 1.03], "tickformat": ".0%"}
+    line = {
+        "type": "scatter",
+        "mode": "lines+markers",
+        "x": [epoch for epoch, _ in curve],
+        "y": [value for _, value in curve],
+        "line": {"color": "@after", "width": 2.5},
+        "marker": {"color": "@after", "size": 7},
+        "hovertemplate": "epoch %{x}: %{y:.1%}<extra></extra>",
+    }
+    return {"data": [line], "layout": layout}
+
+
+def loss_curve(steps: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Training loss by step; long curves as means over equal blocks of steps."""
+    points, _ = thinned([(float(row["step"]), float(row["loss"])) for row in steps])
+    layout = _layout(height=280)
+    layout["xaxis"] |= {"title": {"text": "step"}, "rangemode": "tozero"}
+    layout["yaxis"] |= {"rangemode": "tozero"}
+    line = {
+        "type": "scatter",
+        "mode": "lines" if len(points) > 1 else "markers",
+        "x": [x for x, _ in points],
+        "y": [y for _, y in points],
+        "line": {"color": "@after", "width": 1.8},
+        "marker": {"color": "@after", "size": 7},
+        "hovertemplate": "step %{x:.0f}: %{y:.3f}<extra></extra>",
+    }
+    return {"data": [line], "layout": layout}
+
+
+def thinned(points: Sequence[tuple[float, float]]) -> tuple[list[tuple[float, float]], int]:
+    """At most `POINTS` points, each the mean of a block of neighbours.
+
+    Args:
+        points: (x, y) in order.
+
+    Returns:
+        The points and how many neighbours each stands for.
+    """
+    block = -(-len(points) // POINTS) if points else 1
+    blocks = (points[i : i + block] for i in range(0, len(points), block))
+    means = [
+        (round(sum(x for x, _ in b) / len(b), 2), round(sum(y for _, y in b) / len(b), 6))
+        for b in blocks
+    ]
+    return means, block
+
+
+def _layout(height: int) -> dict[str, Any]:
+    axis = {"gridcolor": "@line", "linecolor": "@line", "zerolinecolor": "@line",
+            "tickfont": {"color": "@muted", "size": 12}, "automargin": False}  # fmt: skip
+    return {
+        "height": height,
+        "margin": {"l": 48, "r": 12, "t": 10, "b": 44},
+        "paper_bgcolor": "@clear",
+        "plot_bgcolor": "@clear",
+        "font": {"color": "@muted", "size": 12},
+        "hoverlabel": {"bgcolor": "@surface", "bordercolor": "@line", "font": {"color": "@ink"}},
+        "showlegend": False,
+        "xaxis": dict(axis),
+        "yaxis": dict(axis),
+    }

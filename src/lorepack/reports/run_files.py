@@ -1,0 +1,196 @@
+"""Reads a run folder: what must be there, what may be, and what to run again if it is not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from lorepack import files
+from lorepack.errors import InputError, NotFoundError
+from lorepack.reports.audit_file import Audit, parse
+
+AGAIN = {
+    "run.json": "`lorepack pack` with the same arguments",
+    "probe": "the probe: remove RUN/probe, then `lorepack pack` with the same arguments",
+    "mix": "the mix: remove RUN/mix, then `lorepack pack` with the same arguments",
+    "training": "the training: remove RUN/adapter, then `lorepack pack` with the same arguments",
+    "adapter": "the training: remove RUN/adapter, then `lorepack pack` with the same arguments",
+    "audit": "the audit: `lorepack audit --run RUN`",
+    "timing.json": "`lorepack pack` with the same arguments",
+}
+"""What mends a file, by the first part of its path."""
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """What a report is made from."""
+
+    folder: Path
+    run: dict[str, Any]
+    """run.json: settings, model, facts, versions"""
+    probe: dict[str, Any]
+    mix: dict[str, Any]
+    steps: tuple[dict[str, Any], ...]
+    """train.jsonl: one object a training step"""
+    epochs: tuple[dict[str, Any], ...]
+    """epochs.json; empty when no curve was asked for"""
+    training: dict[str, Any]
+    """training/result.json: counts; empty when not there"""
+    adapter: dict[str, Any]
+    """lorepack.json: where the adapter comes from"""
+    config: dict[str, Any]
+    """adapter_config.json: PEFT's own"""
+    audit: Audit
+    seconds: dict[str, float]
+    """timing.json: seconds a stage; empty when not there"""
+    hashes: tuple[tuple[str, str], ...]
+    """(path, SHA-256) of every file that decides the report's figures"""
+
+
+def read_run(folder: Path | str) -> RunFiles:
+    """Read the result files of a run.
+
+    Args:
+        folder: the run.
+
+    Raises:
+        NotFoundError: no such folder, or a stage's file is missing.
+        InputError: a file is cut off or holds something else than it should.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise NotFoundError(
+            f"{folder}: no such run folder; `lorepack pack --out {folder}` makes it"
+        )
+    named = ("run.json", "probe/probe.json", "mix/mix.json", "adapter/lorepack.json",
+             "adapter/adapter_config.json")  # fmt: skip
+    run, probe, mix, adapter, config = (_object(folder, name) for name in named)
+    steps = tuple(_steps(folder))
+    audit = read_audit(folder)
+    return RunFiles(
+        folder, run, probe, mix, steps, _epochs(folder), _optional(folder, "training/result.json"),
+        adapter, config, audit, _seconds(folder), hashes=tuple(_hashes(folder)),
+    )  # fmt: skip
+
+
+def read_audit(folder: Path | str) -> Audit:
+    """The audit of a run, or of a folder that an audit alone was written to.
+
+    Raises:
+        NotFoundError: there is none.
+        InputError: it is cut off or does not have the form of an audit.
+    """
+    folder = Path(folder)
+    alone = not (folder / "audit").exists() and (folder / "audit.json").is_file()
+    name = "audit.json" if alone else "audit/audit.json"
+    value = _object(folder, name)
+    try:
+        return parse(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the document"
+        raise broken(folder, name, f"{where}: {first['msg']}") from error
+
+
+def _object(folder: Path, name: str) -> dict[str, Any]:
+    value = _json(folder, name)
+    if not isinstance(value, dict):
+        raise broken(folder, name, f"expected a JSON object, got {type(value).__name__}")
+    return value
+
+
+def _optional(folder: Path, name: str) -> dict[str, Any]:
+    return _object(folder, name) if (folder / name).is_file() else {}
+
+
+def _json(folder: Path, name: str) -> Any:
+    try:
+        return files.read_json(folder / name)
+    except InputError as error:
+        reason = str(error).removeprefix(f"{folder / name}: ")
+        raise broken(folder, name, f"{reason}, perhaps cut off") from error
+    except OSError as error:
+        raise missing(folder, name, error) from error
+
+
+def lines(folder: Path, name: str) -> Iterator[dict[str, Any]]:
+    """The objects of a JSONL file; a last line without its end counts as cut off."""
+    try:
+        with open(folder / name, encoding="utf-8") as handle:
+            for number, line in enumerate(handle, 1):
+                row = json.loads(line) if line.endswith("\n") else None
+                if not isinstance(row, dict):
+                    raise broken(folder, name, f"line {number} is cut off or not a JSON object")
+                yield row
+    except OSError as error:
+        raise missing(folder, name, error) from error
+    except ValueError as error:
+        if isinstance(error, InputError):
+            raise
+        raise broken(folder, name, f"not valid JSON lines ({error}), perhaps cut off") from error
+
+
+def _steps(folder: Path) -> Iterator[dict[str, Any]]:
+    name = "training/train.jsonl"
+    for number, row in enumerate(lines(folder, name), 1):
+        if not all(isinstance(row.get(key), int | float) for key in ("step", "loss")):
+            raise broken(folder, name, f"line {number} has no step or no loss")
+        yield row
+
+
+def _epochs(folder: Path) -> tuple[dict[str, Any], ...]:
+    name = "training/epochs.json"
+    if not (folder / name).is_file():
+        return ()
+    value = _json(folder, name)
+    rows = value.get("epochs") if isinstance(value, dict) else value
+    if not isinstance(rows, list) or not all(map(_is_epoch, rows)):
+        raise broken(folder, name, "expected a list of epochs with their numbers")
+    return tuple(rows)
+
+
+def _is_epoch(row: Any) -> bool:
+    reliability = row.get("reliability") if isinstance(row, dict) else ""
+    measured = reliability is None or isinstance(reliability, int | float)
+    return measured and isinstance(row.get("epoch"), int)
+
+
+def _seconds(folder: Path) -> dict[str, float]:
+    seconds = _optional(folder, "timing.json").get("seconds", {})
+    return {
+        str(stage): float(value)
+        for stage, value in (seconds.items() if isinstance(seconds, dict) else ())
+        if isinstance(value, int | float)
+    }
+
+
+HASHED = (
+    "facts.jsonl", "run.json", "probe/probe.json", "probe/categories.parquet", "mix/mix.jsonl",
+    "mix/mix.json", "training/train.jsonl", "training/epochs.json",
+    "adapter/adapter_model.safetensors", "adapter/adapter_config.json", "audit/audit.json",
+    "audit/categories.parquet",
+)  # fmt: skip
+
+
+def _hashes(folder: Path) -> Iterator[tuple[str, str]]:
+    for name in HASHED:
+        if (folder / name).is_file():
+            yield name, files.sha256_of(folder / name)
+
+
+def _again(folder: Path, name: str) -> str:
+    return AGAIN.get(name.split("/")[0], AGAIN["audit"]).replace("RUN", str(folder))
+
+
+def missing(folder: Path, name: str, error: OSError) -> NotFoundError:
+    reason = "missing" if isinstance(error, FileNotFoundError) else (error.strerror or "unreadable")
+    return NotFoundError(f"{folder / name}: {reason}; run again {_again(folder, name)}")
+
+
+def broken(folder: Path, name: str, reason: str) -> InputError:
+    return InputError(f"{folder / name}: {reason}; run again {_again(folder, name)}")
