@@ -75,7 +75,7 @@ def audit(
         adapter_tag: names the adapter, for example the hash of its file.
         heldout: wordings of trained facts that were not trained, by fact id.
         neutral: running text for KL and perplexity; neither is measured without it.
-        settings: of the probe, only to check that ``before`` was made with them.
+        settings: of the probe; must be those of ``before``, but for the size of a chunk.
         options: `AuditSettings`.
         notes: remarks to keep in ``audit.json``, such as those from loading the adapter.
         generate: the engine; `lorepack.llm.generate` when None.
@@ -94,17 +94,19 @@ def audit(
             holds the finished audit of other inputs.
     """
     facts = _fitting(lm, facts, before, settings)
+    settings = settings or before.settings
     job = _Job(
         lm=lm,
         switch=adapter if callable(adapter) else _switch(adapter),
         facts=facts,
         before=before,
+        settings=settings,
         trained=frozenset(trained),
         heldout=heldout or {},
         neutral=list(neutral or ()),
         out=Path(out),
         tag=adapter_tag,
-        options=options or AuditSettings(seed=before.settings.seed),
+        options=options or AuditSettings(seed=settings.seed),
         notes=tuple(notes),
         generate=generate,
         logprobs=logprobs,
@@ -127,6 +129,7 @@ class _Job:
     switch: Switch
     facts: Sequence[Fact]
     before: ProbeResult
+    settings: ProbeSettings
     trained: frozenset[str]
     heldout: Mapping[str, Sequence[str]]
     neutral: list[str]
@@ -172,7 +175,7 @@ class _Job:
     def run(self) -> None:
         """Probe, compare, and write; the manifest comes last."""
         start = time.monotonic()
-        after = self._probe("audit", "after", self.facts, self.before.settings)
+        after = self._probe("audit", "after", self.facts, self.settings)
         found = findings.document(Pair(self.facts, self.before, after, self.trained), self.options)
         found["generality"], written = self._generality()
         found["neutral"] = neutral_drift(
@@ -214,7 +217,7 @@ class _Job:
         asked, owners = wordings.as_facts(self.facts, self.heldout, self.trained)
         if not asked:
             return None, []
-        settings = self.before.settings.override({"samples": 0})
+        settings = self.settings.override({"samples": 0})
         found = self._probe("generality", "wordings", asked, settings)
         wordings.write(self.out / "generality.parquet", asked, owners, found)
         return wordings.summarise(owners, found, self.options), ["generality.parquet"]

@@ -54,7 +54,8 @@ class ProbeResult:
         folder = Path(folder)
         if not (folder / MANIFEST).is_file() or not (folder / "probe.json").is_file():
             raise NotFoundError(f"{folder}: no finished probe; run `lorepack probe --out {folder}`")
-        document, timing = read_json(folder / "probe.json"), read_json(folder / "timing.json")
+        document = read_json(folder / "probe.json")
+        timing = read_json(folder / "timing.json")["probe"]
         ids, codes, counts = _read_labels(folder / "categories.parquet")
         if len(ids) != document["facts"]:
             raise InputError(
@@ -66,8 +67,8 @@ class ProbeResult:
             ids=ids,
             codes=codes,
             tally=counts,
-            settings=ProbeSettings(**document["inputs"]["settings"]),
-            seconds=timing["probe"]["seconds"],
+            settings=ProbeSettings(**document["inputs"]["settings"], chunk=timing["chunk"]),
+            seconds=timing["seconds"],
             notes=tuple(document["notes"]),
             document=document,
         )
