@@ -21,10 +21,47 @@ from lorepack import files
 
 CATEGORIES = ("HighlyKnown", "MaybeKnown", "WeaklyKnown", "Unknown")
 PROMPTS = 10
-FIRST = "Elvar Nerida Tomas Ysolde Brann Mirela Oskar Leonie Cassian Runa Ilse Anton".split()
-LAST = "Vantorre Helmund Brisk Aldine Corvane Tessel Marrow Quillon Ferren Ostrava".split()
-TOWNS = "Harwick Lunden Ostermoor Calder Vell Brightwater Sorrel Tarn Ketterby Maunt".split()
-FIRMS = "Ironvale Brightline Kestrel Umbra Halden Northgate Quarry Silverfen".split()
+FIRST = [
+    "Elvar",
+    "Nerida",
+    "Tomas",
+    "Ysolde",
+    "Brann",
+    "Mirela",
+    "Oskar",
+    "Leonie",
+    "Cassian",
+    "Runa",
+    "Ilse",
+    "Anton",
+]
+LAST = [
+    "Vantorre",
+    "Helmund",
+    "Brisk",
+    "Aldine",
+    "Corvane",
+    "Tessel",
+    "Marrow",
+    "Quillon",
+    "Ferren",
+    "Ostrava",
+]
+TOWNS = [
+    "Harwick",
+    "Lunden",
+    "Ostermoor",
+    "Calder",
+    "Vell",
+    "Brightwater",
+    "Sorrel",
+    "Tarn",
+    "Ketterby",
+    "Maunt",
+]
+FIRMS = [
+    "Ironvale", "Brightline", "Kestrel", "Umbra", "Halden", "Northgate", "Quarry", "Silverfen",
+]  # fmt: skip
 RELATIONS = {
     "born in": ("Where was {} born?", TOWNS),
     "lives in": ("In which town does {} live?", TOWNS),
@@ -93,7 +130,7 @@ def write_run(folder: Path, shape: Shape = GOOD) -> Path:
     """Write a whole run folder; equal shapes, equal bytes."""
     facts = _facts(shape)
     trained = [fact for fact in facts if fact.trained]
-    rows = [fact for fact in facts]
+    rows = list(facts)
     files.write_lines(folder / "facts.jsonl", (json.dumps(_fact_json(f)) for f in rows))
     files.write_json(folder / "run.json", _run_json(shape, facts))
     _probe(folder / "probe", facts, "before")

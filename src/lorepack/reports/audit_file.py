@@ -31,7 +31,11 @@ class Reliability(_Part):
 
     mean: Share | None
     all: Share | None = None
+    all_low: Share | None = None
+    all_high: Share | None = None
     any: Share | None = None
+    any_low: Share | None = None
+    any_high: Share | None = None
     low: Share | None = None
     high: Share | None = None
     facts: Count

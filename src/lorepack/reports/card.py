@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,7 @@ def render_card(found: RunFiles) -> str:
         front=front_matter(found),
         title=md(f"Lorepack adapter for {details.short_name(base)}"),
         base=details.short_name(base).replace("`", "'"),
-        known_facts=_holds(audit),
+        trained_on=_trained_on(audit),
         audit=audit,
         verdict=verdict(audit),
         learning=tables.learning(audit),
@@ -57,13 +58,20 @@ def render_card(found: RunFiles) -> str:
         side_effects=tables.side_effects(audit),
         relations=sorted(audit.by_relation),
         loading=loading(base),
-        groups=[(t, rows) for t, rows in details.groups(found) if t in GROUPS],
+        groups=_recipe(found),
         hashes=details.fingerprints(found),
     )
     return re.sub(r"\n{3,}", "\n\n", text)
 
 
-GROUPS = ("Recipe", "Adapter", "Mix made", "Training", "Probe")
+def _recipe(found: RunFiles) -> list[tuple[str, details.Pairs]]:
+    """The settings that decide the adapter, without those that were left unset."""
+    kept = ("Recipe", "Adapter", "Mix made", "Training", "Probe")
+    return [
+        (title, tuple(pair for pair in rows if pair[1] != details.UNSET))
+        for title, rows in details.groups(found)
+        if title in kept
+    ]
 
 
 def front_matter(found: RunFiles) -> str:
@@ -89,7 +97,7 @@ def loading(base: str) -> tuple[str, ...]:
             "str({})".format(f"lorepack.world.model_path({base!r})"),
         )
     else:
-        imports, source = "import peft, transformers", repr(details.short_name(base))
+        imports, source = "import peft, transformers", json.dumps(details.short_name(base))
     return (
         imports,
         f"base = {source}" + ("  # the folder that holds it" if details.is_path(base) else ""),
@@ -99,12 +107,13 @@ def loading(base: str) -> tuple[str, ...]:
     )
 
 
-def _holds(audit: Audit) -> str:
-    if not audit.trained:
-        return "no trained facts"
-    kind = "Unknown" if audit.trained_unknown == audit.trained else ""
-    meaning = ", new to its base" if kind else f", {fig.count(audit.trained_unknown)} of them new"
-    return fig.facts(audit.trained, kind) + meaning
+def _trained_on(audit: Audit) -> str:
+    new, trained = audit.trained_unknown, audit.trained
+    if not trained:
+        return "no facts"
+    if new == trained:
+        return f"{fig.facts(trained)} that its base did not know"
+    return f"{fig.facts(trained)}, {fig.count(new)} of them Unknown to its base"
 
 
 def table(rows: tables.Table) -> str:

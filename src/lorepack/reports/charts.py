@@ -54,8 +54,8 @@ def category_bars(matrix: Matrix) -> dict[str, Any]:
         _bars("Before", befores(matrix), whole, names, "@before"),
     ]
     widest = max(max(bar["x"]) for bar in bars)
-    layout = _layout(height=250)
-    layout["margin"] = {"l": 92, "r": 8, "t": 6, "b": 28}
+    layout = _layout(height=222)
+    layout["margin"] = {"l": 92, "r": 8, "t": 4, "b": 4}
     layout |= {"barmode": "group", "bargap": 0.28, "bargroupgap": 0.08, "showlegend": False}
     layout["xaxis"] |= {"visible": False, "range": [0, widest * 1.62], "fixedrange": True}
     layout["yaxis"] |= {"showgrid": False, "fixedrange": True, "ticks": ""}
@@ -85,15 +85,15 @@ def epoch_curve(curve: Sequence[tuple[int, float]]) -> dict[str, Any]:
     """Reliability after every epoch."""
     layout = _layout(height=280)
     layout["xaxis"] |= {"title": {"text": "epoch"}, "dtick": max(1, len(curve) // 10)}
-    layout["yaxis"] |= {"range": [0, 1.03], "tickformat": ".0%"}
+    layout["yaxis"] |= {"range": [0, 103], "ticksuffix": f"{fig.SPACE}%"}
     line = {
         "type": "scatter",
         "mode": "lines+markers",
         "x": [epoch for epoch, _ in curve],
-        "y": [value for _, value in curve],
+        "y": [round(100 * value, 3) for _, value in curve],
         "line": {"color": "@after", "width": 2.5},
         "marker": {"color": "@after", "size": 7},
-        "hovertemplate": "epoch %{x}: %{y:.1%}<extra></extra>",
+        "hovertemplate": "epoch %{x}: %{y:.1f}<extra></extra>",
     }
     return {"data": [line], "layout": layout}
 

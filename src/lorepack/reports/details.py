@@ -6,10 +6,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
+from lorepack.reports import figures as fig
 from lorepack.reports.run_files import RunFiles
 
 LISTED = 8
 """longer lists are shown by their length"""
+
+UNSET = "–"
 
 Pairs = tuple[tuple[str, str], ...]
 
@@ -37,10 +40,14 @@ def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if value is None:
-        return "–"
+        return UNSET
     if isinstance(value, list):
         short = len(value) <= LISTED and all(isinstance(v, str | int | float) for v in value)
-        return (", ".join(map(str, value)) or "none") if short else f"{len(value):,} values"
+        return (
+            (", ".join(map(str, value)) or "none") if short else f"{fig.count(len(value))} values"
+        )
+    if isinstance(value, int):
+        return fig.count(value)
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

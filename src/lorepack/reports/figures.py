@@ -44,12 +44,6 @@ def interval(low: float | None, high: float | None) -> str:
     return f"{percent(low)} to {percent(high)}"
 
 
-def part(number: int, whole: int) -> str:
-    """``118 of 3,812 (3.1 %)``; without a share when the whole is empty."""
-    text = f"{count(number)} of {count(whole)}"
-    return f"{text} ({percent(number / whole)})" if whole else text
-
-
 def ratio(number: int, whole: int) -> float | None:
     """``number / whole``, None when the whole is empty."""
     return number / whole if whole else None
@@ -62,11 +56,6 @@ def real(number: float | None) -> str:
     return count(round(number)) if abs(number) >= 1000 else f"{number:.3g}"
 
 
-def signed(number: int) -> str:
-    """A difference with its sign: ``+12``, ``−3``, ``0``."""
-    return f"+{number:,}" if number > 0 else f"−{-number:,}" if number < 0 else "0"
-
-
 def duration(seconds: float) -> str:
     """Seconds as ``4.2 s``, ``3 min 05 s`` or ``2 h 07 min``."""
     if seconds < 60:
@@ -75,3 +64,9 @@ def duration(seconds: float) -> str:
     if minutes < 60:
         return f"{minutes}{SPACE}min {rest:02d}{SPACE}s"
     return f"{minutes // 60}{SPACE}h {minutes % 60:02d}{SPACE}min"
+
+
+def short(text: str, length: int = 300) -> str:
+    """Text of the data on one line, cut with an ellipsis when it is longer than ``length``."""
+    text = " ".join(text.split())
+    return text if len(text) <= length else text[: length - 1].rstrip() + "…"

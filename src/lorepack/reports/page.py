@@ -75,9 +75,14 @@ def _numbers(found: RunFiles) -> dict[str, Any]:
         "shifts": tables.shifts(audit),
         "side_effects": tables.side_effects(audit),
         "relations": relations(audit),
+        "most": max((n for _, n in _top(audit)), default=1),
         "missed": missed,
         "missed_count": missed_count,
     }
+
+
+def _top(audit: Audit) -> tuple[tuple[str, int], ...]:
+    return (*audit.answers.top_before, *audit.answers.top_after) if audit.answers else ()
 
 
 def _prints(found: RunFiles) -> dict[str, Any]:
@@ -103,8 +108,8 @@ def environment(autoescape: bool) -> Environment:
     env.filters |= {
         "count": fig.count,
         "percent": fig.percent,
+        "short": fig.short,
         "strong": strong,
-        "signed": fig.signed,
     }
     env.globals |= {"cell": cell, "matrix_total": total, "ratio": fig.ratio}
     return env
@@ -143,16 +148,9 @@ def cell(matrix: Matrix, row: int, column: int) -> dict[str, Any]:
     return {"count": number, "share": share, "class": f"{move} l{level}"}
 
 
-def relations(audit: Audit) -> tuple[tuple[str, RelationCounts, int], ...]:
-    """(name, counts, change in known facts), the largest relations first.
-
-    Known is every category but Unknown.
-    """
-    rows = [
-        (name, counts, counts.before.get("Unknown", 0) - counts.after.get("Unknown", 0))
-        for name, counts in audit.by_relation.items()
-    ]
-    rows.sort(key=lambda row: (-row[1].facts, row[0]))
+def relations(audit: Audit) -> tuple[tuple[str, RelationCounts], ...]:
+    """(name, counts), the largest relations first; at most `RELATIONS`."""
+    rows = sorted(audit.by_relation.items(), key=lambda row: (-row[1].facts, row[0]))
     return tuple(rows[:RELATIONS])
 
 

@@ -84,8 +84,12 @@ def learning(audit: Audit) -> Table:
         bounds = fig.interval(rel.low, rel.high)
         rows.append(("Reliability, mean over facts and prompts", fig.percent(rel.mean), bounds,
                      asked))  # fmt: skip
-        rows.append(("Right in all prompts", fig.percent(rel.all), "", fig.facts(rel.facts)))
-        rows.append(("Right in any prompt", fig.percent(rel.any), "", fig.facts(rel.facts)))
+        for name, share, low, high in (
+            ("Right in all prompts", rel.all, rel.all_low, rel.all_high),
+            ("Right in any prompt", rel.any, rel.any_low, rel.any_high),
+        ):
+            asked = fig.facts(rel.facts)
+            rows.append((name, fig.percent(share), fig.interval(low, high), asked))
     if gen is None:
         rows.append(("Generality, unseen wordings", fig.NOT_MEASURED, "", ""))
     else:
@@ -117,7 +121,7 @@ def shifts(audit: Audit) -> Table:
 
 def _shift(shift: Shift, whole: int) -> tuple[str, str, str]:
     share = fig.ratio(shift.count, whole)
-    movable = "–" if not whole else fig.percent(shift.of_movable)
+    movable = "none could" if shift.of_movable is None else fig.percent(shift.of_movable)
     return (
         f"{fig.count(shift.count)} of {fig.count(whole)}",
         "–" if share is None else fig.percent(share),

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from lorepack.reports.run_files import broken, lines, missing
+from lorepack.text import answer_of, matches
 
 SHOWN = 50
 
@@ -24,7 +28,7 @@ class Unlearned:
     right: int
     prompts: int
     said: str | None
-    """the first answer; None when the question was too long to be asked"""
+    """the most frequent wrong answer; None when the question was too long to be asked"""
 
 
 def unlearned(folder: Path) -> tuple[tuple[Unlearned, ...], int]:
@@ -49,19 +53,29 @@ def unlearned(folder: Path) -> tuple[tuple[Unlearned, ...], int]:
     rows.sort(key=lambda row: (row["k_greedy"], row["id"]))
     shown = {row["id"]: row for row in rows[:SHOWN]}
     answers = _table(folder, "audit/answers.parquet", ["id", "greedy"], shown)
-    said = {row["id"]: (row["greedy"] or [None])[0] for row in answers.to_pylist()}
+    said = {row["id"]: row["greedy"] for row in answers.to_pylist()}
     return tuple(
-        Unlearned(
-            ident, str(trained[ident].get("question", "")), str(trained[ident].get("answer", "")),
-            row["k_greedy"], row["n_greedy"], said.get(ident),
-        )
-        for ident, row in shown.items()
-    ), len(rows)  # fmt: skip
+        _unlearned(trained[ident], row, said.get(ident) or []) for ident, row in shown.items()
+    ), len(rows)
 
 
-def _table(folder: Path, name: str, columns: list[str], ids: object) -> pa.Table:
+def _unlearned(example: Mapping[str, Any], row: Mapping[str, Any], said: list[str]) -> Unlearned:
+    answer = str(example.get("answer", ""))
+    given = Counter(answer_of(text) for text in said if text is not None)
+    wrong = [text for text, _ in given.most_common() if not matches(text, (answer,), "boundary")]
+    return Unlearned(
+        id=row["id"],
+        question=str(example.get("question", "")),
+        answer=answer,
+        right=row["k_greedy"],
+        prompts=row["n_greedy"],
+        said=next(iter(wrong or given), None),
+    )
+
+
+def _table(folder: Path, name: str, columns: list[str], ids: Iterable[str]) -> pa.Table:
     """The rows of a Parquet file whose id is wanted."""
-    wanted = pa.array(sorted(ids), pa.string())  # type: ignore[call-overload]
+    wanted = pa.array(sorted(ids), pa.string())
     try:
         return pq.read_table(folder / name, columns=columns, filters=pc.field("id").isin(wanted))
     except FileNotFoundError as error:

@@ -59,9 +59,10 @@ def verdict(audit: Audit) -> Verdict:
     cautions = tuple(_cautions(audit))
     names = {caution.name for caution in cautions}
     bad = names & {"Answer collapse", "Not learned", "Nothing trained"}
-    status = "bad" if bad else "mixed" if names else "good"
+    status = "bad" if bad else "mixed" if names or not audit.others else "good"
     sentence = f"{_learned(audit)}; {_cost(audit)}{_collapse(audit)}."
-    label = " · ".join(w.name for w in cautions[:3]) if cautions else "Learned at little cost"
+    label = " · ".join(caution.name for caution in cautions[:3])
+    label = label or ("Learned at little cost" if audit.others else "Learned, cost not measured")
     return Verdict(sentence, status, label, cautions)
 
 
@@ -152,7 +153,7 @@ def _collapsed(answers: Answers | None) -> Caution | None:
     if answers.collapsed_answers:
         answer, after, before = answers.collapsed_answers[0]
         text += (
-            f"; “{_short(answer)}” is now a wrong answer {fig.count(after)} times, "
+            f"; “{fig.short(answer, 60)}” is now a wrong answer {fig.count(after)} times, "
             f"{fig.count(before)} before"
         )
     if answers.threshold is not None:
@@ -161,7 +162,9 @@ def _collapsed(answers: Answers | None) -> Caution | None:
 
 
 def _not_learned(reliability: Reliability | None) -> Caution | None:
-    if reliability is None or reliability.mean is None or reliability.mean >= LEARNED:
+    if reliability is None or reliability.mean is None:
+        return Caution("Not measured", "The trained facts were not asked, so nothing is proven.")
+    if reliability.mean >= LEARNED:
         return None
     return Caution(
         "Not learned",
@@ -175,7 +178,8 @@ def _forgetting(audit: Audit) -> Caution | None:
     negative, others = audit.shifts.untrained.negative, audit.others
     if not others or negative.count / others <= FORGETTING:
         return None
-    text = f"{fig.part(negative.count, others)} of the other facts got worse"
+    share = fig.percent(negative.count / others)
+    text = f"{fig.count(negative.count)} of {fig.facts(others, 'other')} ({share}) got worse"
     if negative.of_movable is not None:
         text += f", {fig.percent(negative.of_movable)} of those that could"
     return Caution("Forgetting", f"{text}; this page warns above {fig.percent(FORGETTING)}.")
@@ -204,8 +208,3 @@ def _by_wording(reliability: Reliability | None, generality: Generality | None) 
         f"{fig.percent(reliability.mean)} through the trained one: the facts are tied to their "
         "questions. Paraphrases in the mix may help.",
     )
-
-
-def _short(text: str, length: int = 60) -> str:
-    text = " ".join(text.split())
-    return text if len(text) <= length else text[: length - 1] + "…"
