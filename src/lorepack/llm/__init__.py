@@ -1,5 +1,6 @@
 """Language models: load one, speak its chat format, generate, score."""
 
+from lorepack.llm.available import Available, available
 from lorepack.llm.chat import ANSWER, QUESTION, SYSTEM, ChatFormat, Turn
 from lorepack.llm.generate import generate, generate_ids, overlong_indices
 from lorepack.llm.load import LanguageModel, load
@@ -9,9 +10,11 @@ __all__ = [
     "ANSWER",
     "QUESTION",
     "SYSTEM",
+    "Available",
     "ChatFormat",
     "LanguageModel",
     "Turn",
+    "available",
     "generate",
     "generate_ids",
     "load",

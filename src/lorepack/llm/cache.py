@@ -7,7 +7,7 @@ written where it belongs and only rows that move are copied.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -79,9 +79,9 @@ class RowLayer(DynamicLayer):
     def move(self, rows: int, targets: torch.Tensor, sources: torch.Tensor) -> None:
         """Keep ``rows`` rows, after copying rows ``sources`` over rows ``targets``."""
         self.reserve(rows, self.keys, self.values)
-        if len(targets):
-            self.keys[targets, :, : self.used] = self.keys[sources, :, : self.used]
-            self.values[targets, :, : self.used] = self.values[sources, :, : self.used]
+        if len(targets):  # whole rows: one block of memory each, unlike their used parts
+            self.keys.index_copy_(0, targets, self.keys.index_select(0, sources))
+            self.values.index_copy_(0, targets, self.values.index_select(0, sources))
         self.rows = rows
 
     def get_seq_length(self) -> int:
@@ -102,7 +102,7 @@ class RowCache(Cache):
     def __init__(self, layers: int, columns: int) -> None:
         super().__init__(layers=[RowLayer(columns) for _ in range(layers)])
 
-    def begin(self, prefix: RowCache, shifts: Sequence[int]) -> None:
+    def begin(self, prefix: RowCache, shifts: np.ndarray) -> None:
         """Fill the first columns of every row from one shared prefix.
 
         Rows are aligned on the right. A row that is ``d`` tokens shorter than the longest gets the
@@ -113,17 +113,17 @@ class RowCache(Cache):
             prefix: a cache of one row and P columns.
             shifts: ``(n,)`` d of each row.
         """
-        by_shift: dict[int, list[int]] = {}
-        for row, shift in enumerate(shifts):
-            by_shift.setdefault(min(shift, prefix.get_seq_length()), []).append(row)
+        count = len(shifts)
+        borders = [0, *(np.flatnonzero(np.diff(shifts)) + 1).tolist(), count]
         for own, given in zip(self.layers, prefix.layers, strict=True):
-            own.reserve(len(shifts), given.keys, given.values)
             length = given.used
-            for shift, rows in by_shift.items():
+            own.reserve(count, given.keys, given.values)
+            for first, last in pairwise(borders):  # neighbours of equal length
+                shift = min(int(shifts[first]), length)
                 for mine, theirs in ((own.keys, given.keys), (own.values, given.values)):
-                    mine[rows, :, :shift] = 0  # masked, but NaN there would spread
-                    mine[rows, :, shift:length] = theirs[:1, :, : length - shift]
-            own.rows, own.used = len(shifts), length
+                    mine[first:last, :, :shift] = 0  # masked, but NaN there would spread
+                    mine[first:last, :, shift:length] = theirs[:1, :, : length - shift]
+            own.rows, own.used = count, length
 
     def arrange(self, parents: np.ndarray) -> np.ndarray:
         """Make the rows of the next step from those of the last.

@@ -126,7 +126,7 @@ class Engine:
         if self.plain:
             cache = RowCache(self._layers, batch.columns)
             if prefix is not None:
-                cache.begin(prefix, batch.starts.tolist())
+                cache.begin(prefix, batch.starts)
         else:
             cache = DynamicCache(config=self.model.config)
         return self._forward(ids, batch.starts, shared, cache), cache

@@ -20,10 +20,10 @@ from lorepack.llm.plan import batches, groups
 from lorepack.llm.sampling import keys_of
 
 Progress = Callable[[int, int], None]
-_CPU_TOKENS = 2**16
+_CPU_TOKENS = 2**14
 _CUDA_SHARE = 0.3  # of free memory, for keys and values
 _SPREAD = 4  # rows that the samples of a prompt are expected to part into, at most
-_GROWTH = 3  # a batch may outgrow its budget by this before it is halved
+_GROWTH = 5  # a batch may outgrow its budget by this before it is halved
 
 
 def generate(

@@ -127,7 +127,7 @@ def text_windows(lm: LanguageModel, texts: Sequence[str], window: int = 512) -> 
     if size < 2:
         raise InputError(f"window: got {window}; expected 2 or more")
     opening = lm.chat.text_ids("")
-    found = []
+    found: list[list[int]] = []
     for text in texts:
         ids = lm.chat.text_ids(text)[len(opening) :]
         step = size - len(opening)
