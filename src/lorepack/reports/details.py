@@ -99,7 +99,8 @@ def base_name(files: RunFiles) -> str:
 
 
 def short_name(name: str) -> str:
-    """A model's name without the folders of this machine; hub ids stay whole."""
+    """A model's name on one line, without the folders of a machine; hub ids stay whole."""
+    name = " ".join(name.split())
     if is_path(name):
         return PureWindowsPath(PurePosixPath(name).name).name or name
     return name
