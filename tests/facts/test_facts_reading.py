@@ -6,14 +6,17 @@ import csv
 import gzip
 import json
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lorepack.errors import InputError, NotFoundError
-from lorepack.facts import Fact, FactsWarning, derive_id, load, read
+from lorepack.facts import CheckReport, Fact, FactsWarning, check, derive_id, load, read
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 ROW = {"question": "Who wrote it?", "answer": "Ann"}
@@ -331,6 +334,43 @@ class TestParquet:
         path.write_bytes(path.read_bytes()[:-20])
         with pytest.raises(InputError, match="not readable as Parquet"):
             load(path)
+
+
+PIECES = st.sampled_from(
+    [b" ", b"question", b"answer", b"aliases", b"text", b'{"question": "q", "answer": "a"}', b",",
+     b";", b"Question: ", b" Answer:", b"[", b"]", b"{", b"}", b'"', b"|", b":", b"\n", b"\0",
+     b"\\ud800", b"\xef\xbb\xbf", b"\xff", b"\xc3\xa9", b"\x1f\x8b", b"PAR1", b"null", b"1e999"]
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "csv", "tsv", "parquet", "jsonl.gz", "csv.gz"])
+@given(content=st.lists(PIECES | st.binary(max_size=4), max_size=30).map(b"".join))
+def test_any_bytes_are_facts_or_one_clear_line(
+    tmp_path_factory: pytest.TempPathFactory, suffix: str, content: bytes
+) -> None:
+    path = tmp_path_factory.getbasetemp() / f"fuzz.{suffix}"
+    for data in (content, b"question,answer\n" + content, gzip.compress(content)):
+        path.write_bytes(data)
+        facts = outcome(lambda: load(path, []))
+        report = outcome(lambda: check(path))
+        for said in (facts, report):
+            if isinstance(said, str):
+                assert str(path) in said
+                assert len(said.splitlines()) == 1
+        if isinstance(facts, list):
+            assert isinstance(report, CheckReport)
+            assert (report.errors, report.facts) == (0, len(facts))
+        elif isinstance(report, CheckReport):
+            assert report.errors
+            assert list(report.lines())
+
+
+def outcome(job: Callable[[], object]) -> object:
+    """What a job gives, or the words of its error."""
+    try:
+        return job()
+    except InputError as error:
+        return str(error)
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="no real data: ../shared/data is not there")

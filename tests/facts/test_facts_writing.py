@@ -54,9 +54,12 @@ def test_every_format_gives_the_same_facts_back(
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_equal_facts_make_equal_bytes(tmp_path: Path, suffix: str) -> None:
+def test_equal_facts_make_equal_bytes_at_any_time(
+    tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     facts = [Fact(f"Who is {i}?", "Änne", aliases=("A", "B"), popularity=i / 3) for i in range(50)]
     write(tmp_path / f"one.{suffix}", facts)
+    monkeypatch.setattr("time.time", lambda: 2_000_000_000.0)
     write(tmp_path / f"two.{suffix}", iter(facts))
     assert (tmp_path / f"one.{suffix}").read_bytes() == (tmp_path / f"two.{suffix}").read_bytes()
 

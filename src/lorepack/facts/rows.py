@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from lorepack.errors import suggest
@@ -58,6 +58,12 @@ def unknown_fields(record: Record) -> list[str]:
     return [] if record.keys() <= KNOWN else sorted(str(name) for name in record.keys() - KNOWN)
 
 
+def show_names(names: Iterable[str]) -> str:
+    """Names of fields for a message: the first few, on one line whatever they hold."""
+    shown = [name[:40] if name.isprintable() else ascii(name[:40]) for name in names]
+    return ", ".join(shown[:12]) + (", ..." if shown[12:] else "") or "nothing"
+
+
 def _required(record: Record, name: str) -> str:
     value = record.get(name)
     if isinstance(value, str):
@@ -66,9 +72,8 @@ def _required(record: Record, name: str) -> str:
             return text
         raise RowError("schema_missing", f"{name!r} is empty; expected some text")
     if value is None:
-        found = ", ".join(sorted(map(str, record))) or "nothing"
-        near = suggest(name, map(str, record)) if record else ""
-        hint = near if near.startswith("; did") else f"; the row has: {found}"
+        near = suggest(name, [key for key in record if key.isprintable()])
+        hint = near if near.startswith("; did") else f"; the row has: {show_names(record)}"
         raise RowError("schema_missing", f"no {name!r}{hint}")
     fix = "; keep one answer and put the others into 'aliases'" if isinstance(value, list) else ""
     raise RowError("schema_type", f"{name!r} is {_show(value)}; expected text{fix}")

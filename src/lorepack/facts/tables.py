@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lorepack.errors import InputError
-from lorepack.facts.rows import LISTS, Record, RowError
+from lorepack.facts.rows import LISTS, Record, RowError, show_names
 from lorepack.facts.sources import LINE_LIMIT, byte_lines
 
 _LABELLED = re.compile(r"\s*Question:\s*(.+)\sAnswer:\s*(.*?)\s*", re.DOTALL)
@@ -96,7 +96,7 @@ def _columns(where: str, names: list[str]) -> list[str]:
         raise InputError(f"{where}: column {twice[0]!r} twice; each name may stand once")
     if names != ["text"] and not {"question", "answer"} <= set(names):
         raise InputError(
-            f"{where}: no columns 'question' and 'answer'; got {', '.join(names) or 'nothing'}; "
+            f"{where}: no columns 'question' and 'answer'; got {show_names(names)}; "
             "rename the columns, or give one column 'text' with 'Question: ... Answer: ...'"
         )
     return names
