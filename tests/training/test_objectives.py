@@ -1,0 +1,72 @@
+"""Losses at few positions equal the plain loss over all logits, in every family."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import transformers as hf
+from torch import nn
+
+from lorepack.training.batches import Batch, collate
+from lorepack.training.objectives import OBJECTIVES
+from tiny_models import FAMILIES, tiny
+from training.toy import made
+
+
+def plain(model: nn.Module, batch: Batch) -> torch.Tensor:
+    """-log p of every label, from all logits, written out."""
+    logits = model(input_ids=batch.input_ids, attention_mask=batch.attention_mask).logits
+    logp = logits.double().log_softmax(-1)
+    found = []
+    for row, labels in enumerate(batch.labels.tolist()):
+        for position, label in enumerate(labels):
+            if label >= 0:
+                found.append(-logp[row, position - 1, label])
+    return torch.stack(found)
+
+
+@pytest.mark.parametrize("loss", sorted(OBJECTIVES))
+@pytest.mark.parametrize("family", FAMILIES)
+def test_losses_equal_those_of_all_logits(family: str, loss: str) -> None:
+    model, objective = tiny(family).double(), OBJECTIVES[loss]
+    batch = collate(made(5), 0, objective.whole)
+    with torch.no_grad():
+        got = objective(model, batch)
+        torch.testing.assert_close(got.values, plain(model, batch), rtol=1e-9, atol=1e-9)
+    counts = (batch.labels >= 0).sum(1).tolist()
+    assert got.rows.tolist() == [row for row, count in enumerate(counts) for _ in range(count)]
+
+
+def test_soft_caps_and_logit_scales_are_kept() -> None:
+    shape = {
+        "vocab_size": 256,
+        "hidden_size": 32,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "intermediate_size": 48,
+        "pad_token_id": 0,
+    }
+    capped = hf.Gemma2Config(**shape, head_dim=8, final_logit_softcapping=0.5)
+    scaled = hf.GraniteConfig(**shape, logits_scaling=7.0)
+    for config in (capped, scaled, hf.CohereConfig(**shape, logit_scale=0.3)):
+        torch.manual_seed(0)
+        model = hf.AutoModelForCausalLM.from_config(config).double().eval()
+        for weight in model.parameters():
+            weight.data += 0.1 * torch.randn_like(weight)
+        batch = collate(made(4), 0, False)
+        with torch.no_grad():
+            got = OBJECTIVES["answer"](model, batch).values
+        torch.testing.assert_close(got, plain(model, batch).detach(), rtol=1e-9, atol=1e-9)
+
+
+def test_the_head_sees_only_what_the_loss_needs() -> None:
+    model, batch = tiny("llama"), collate(made(6), 0, False)
+    seen = []
+    handle = model.get_output_embeddings().register_forward_hook(
+        lambda module, args, out: seen.append(out.shape)
+    )
+    OBJECTIVES["answer"](model, batch)
+    handle.remove()
+    assert seen == [(1, int((batch.labels >= 0).sum()), 256)]
+    assert not model.get_output_embeddings()._forward_pre_hooks
