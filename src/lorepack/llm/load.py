@@ -195,6 +195,7 @@ def _model(
             use_safetensors=True,
             trust_remote_code=trust,
             local_files_only=True,
+            ignore_mismatched_sizes=True,  # reported below, with the tensor's name
             output_loading_info=True,
         )
     except LorepackError:
@@ -212,7 +213,11 @@ def _model(
         )
     mismatched = sorted(report["mismatched_keys"], key=str)
     if mismatched:
-        raise InputError(f"{folder}: a tensor's shape differs from config.json: {mismatched[0]}")
+        tensor, stored, expected = mismatched[0]
+        raise InputError(
+            f"{folder}: tensor {tensor} is {list(stored)} in the weights and {list(expected)} by "
+            f"config.json ({len(mismatched)} such tensors); they belong to different models"
+        )
     return model
 
 

@@ -14,9 +14,10 @@ from typing import Any, Protocol
 
 from lorepack.errors import InputError
 
-_SLOT = "QXQ81SLOTQXQ"  # letters and digits only: no template changes it
+_SLOT = "Qx81SlotxQ"  # in both cases, so that a template that changes words is noticed
 _MARKUP = frozenset("<>[]{}|")  # strings with markup are rendered whole: templates may look at them
 _DATE = "26 Jul 2024"  # the default of the templates that print a date: equal work, equal bytes
+_CLOCK = f"{{%- macro strftime_now(format) -%}}{_DATE}{{%- endmacro -%}}"
 _FRAMES = 256
 
 
@@ -58,6 +59,8 @@ class TemplateStyle:
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
+        template = tokenizer.get_chat_template()
+        self._template = _CLOCK + template if "strftime_now" in template else template
         self._frames: OrderedDict[tuple[Any, ...], tuple[str, str, bool] | None] = OrderedDict()
         self._system_role = self._takes_system()
         self._lead, self._ending = self._reply_parts()
@@ -113,10 +116,10 @@ class TemplateStyle:
     def _render(self, messages: list[dict[str, str]], answered: bool = False) -> str:
         text = self._tokenizer.apply_chat_template(
             messages,
+            chat_template=self._template,
             tokenize=False,
             add_generation_prompt=not answered,
             date_string=_DATE,
-            strftime_now=lambda _format: _DATE,
             enable_thinking=False,
         )
         return str(text)
