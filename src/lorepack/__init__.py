@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from lorepack.auditing import AuditResult
     from lorepack.errors import LorepackError
     from lorepack.facts import Fact
-    from lorepack.llm import load
+    from lorepack.llm.load import load
     from lorepack.packing import PackResult, audit, demo, load_facts, pack
     from lorepack.packing import probe_facts as probe
     from lorepack.probing import ProbeResult

@@ -35,23 +35,23 @@ def command(
     as_json: bool,
 ) -> None:
     """Audit a run (--run), or any adapter (--model --adapter --facts --out)."""
-    import lorepack
+    from lorepack.packing import audits
 
     load = loading(device, dtype, revision, trust_remote_code)
     if run is not None:
         if model or adapter or facts or out:
             raise click.UsageError("--run stands alone: model, adapter and facts are the run's own")
         with progress(as_json) as show:
-            result = lorepack.audit(run=run, progress=show, **load)
+            result = audits.audit_run(run, progress=show, **load)
         return finish(result.to_json(), as_json, lambda: show_run(result))
     if not (model and adapter and facts and out):
         raise click.UsageError("give --run RUN, or all of --model --adapter --facts --out")
     with progress(as_json) as show:
-        audited = lorepack.audit(
-            model=model,
-            adapter=adapter,
-            facts=facts,
-            out=out,
+        audited = audits.audit_adapter(
+            model,
+            adapter,
+            facts,
+            out,
             preset=preset,
             samples=samples,
             seed=seed,

@@ -13,12 +13,23 @@ def command(as_json: bool) -> None:
     """List the embedded models and those in the local hub cache; any model folder works too."""
     from lorepack import llm
 
-    found = [entry.to_json() for entry in llm.available()]
+    found = llm.available()
 
     def show() -> None:
-        columns = ["name", "where", "parameters", "megabytes"]
-        rows = [[entry.get(c) for c in columns] for entry in found]
-        table("Models at hand", columns, rows)
-        click.echo("Any other folder or hub id of safetensors works: --model NAME")
+        rows = [
+            (
+                entry.name,
+                entry.origin,
+                entry.architecture,
+                entry.parameters,
+                entry.problem or ", ".join(f"{k} {v / 2**20:,.0f} MiB" for k, v in needs(entry)),
+            )
+            for entry in found
+        ]
+        table("Models at hand", ["name", "where", "architecture", "parameters", "needs"], rows)
+        click.echo("Any other folder or hub id of safetensors works too: --model NAME")
 
-    finish({"models": found}, as_json, show)
+    def needs(entry: llm.Available) -> list[tuple[str, int]]:
+        return sorted(entry.memory.items())
+
+    finish({"models": [entry.to_dict() for entry in found]}, as_json, show)

@@ -2,7 +2,7 @@
 
 from lorepack.packing.audits import audit
 from lorepack.packing.compose import Mix, compose
-from lorepack.packing.demo import demo
+from lorepack.packing.demonstration import demo
 from lorepack.packing.jobs import pack, probe_facts
 from lorepack.packing.result import PackResult
 from lorepack.packing.settings import PackSettings

@@ -44,13 +44,13 @@ def audit(
         InputError: neither a run nor all four of the others.
     """
     if run is not None:
-        return _audit_run(run, **options)
+        return audit_run(run, **options)
     if model is None or adapter is None or facts is None or out is None:
         raise InputError("audit needs run=, or all of model=, adapter=, facts= and out=")
-    return _audit_adapter(model, adapter, facts, out, **options)
+    return audit_adapter(model, adapter, facts, out, **options)
 
 
-def _audit_run(run: str | Path, *, progress: Progress = quiet, **load: Any) -> PackResult:
+def audit_run(run: str | Path, *, progress: Progress = quiet, **load: Any) -> PackResult:
     """Audit a finished run again, from its own settings; what is up to date is not redone.
 
     Raises:
@@ -69,7 +69,7 @@ def _audit_run(run: str | Path, *, progress: Progress = quiet, **load: Any) -> P
                 f"{run}: made with model {described['model']['name']} of fingerprint "
                 f"{described['model']['fingerprint'][:12]}, got {lm.fingerprint[:12]}"
             )
-        if not (opened.adapter / files.MANIFEST).is_file():
+        if not (opened.training / files.MANIFEST).is_file():
             raise MismatchError(f"{run}: no finished adapter yet; run the same `lorepack pack`")
         before = stages.probe_stage(job)
         mix = stages.mix_stage(job, before)
@@ -84,7 +84,7 @@ def _audit_run(run: str | Path, *, progress: Progress = quiet, **load: Any) -> P
     )
 
 
-def _audit_adapter(
+def audit_adapter(
     model: str | LanguageModel,
     adapter: str | Path,
     facts: Facts,

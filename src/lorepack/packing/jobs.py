@@ -74,9 +74,11 @@ def pack(
         preset=preset, seed=seed, sets=sets, epoch_curve=epoch_curve, answer_cap=answer_cap,
         samples=samples,
     )  # fmt: skip
-    listed = load_facts(facts)
+    notes: list[str] = []
+    listed = load_facts(facts, notes)
     with open_run(run) as opened:
         job = make_job(opened, loaded(model, load), listed, settings, neutral, progress)
+        job.notes += notes
         opened.begin(job.describe(), listed)
         before = stages.probe_stage(job)
         mix = stages.mix_stage(job, before)

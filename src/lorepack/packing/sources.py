@@ -13,11 +13,12 @@ from lorepack.facts import Fact
 WORLD = "world"
 
 
-def load_facts(source: str | Path | Sequence[Fact]) -> list[Fact]:
+def load_facts(source: str | Path | Sequence[Fact], notes: list[str] | None = None) -> list[Fact]:
     """The facts of a source, all checked.
 
     Args:
         source: ``"world"`` for the made world's own facts, a file (JSONL, CSV, Parquet), or facts.
+        notes: receives what was set aside or ignored; without it, each is a Python warning.
 
     Returns:
         The facts in the order of the source.
@@ -27,7 +28,7 @@ def load_facts(source: str | Path | Sequence[Fact]) -> list[Fact]:
         InputError: a broken row (named by file and line), no facts, or an id given twice.
     """
     if isinstance(source, str | Path):
-        return world.facts() if str(source) == WORLD else facts_room.load(Path(source))
+        return world.facts() if str(source) == WORLD else facts_room.load(Path(source), notes)
     return _distinct(source)
 
 

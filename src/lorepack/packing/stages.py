@@ -96,15 +96,8 @@ def mix_stage(job: Job, before: ProbeResult) -> Mix:
     return mix
 
 
-ADAPTER_FILES = ["adapter_config.json", "adapter_model.safetensors", "lorepack.json"]
-
-
 def train_stage(job: Job, mix: Mix) -> None:
     """The adapter: ``adapter/`` in PEFT's format, ``training/`` with its curves."""
-    provenance = adapter_provenance(job, mix)
-    inputs = files.hash_of(provenance)
-    if files.is_complete(job.run.adapter, inputs):
-        return
     with job.run.timed("train"):
         result = training.train(
             job.lm,
@@ -115,10 +108,9 @@ def train_stage(job: Job, mix: Mix) -> None:
             seed=job.settings.seed,
             on_epoch=epoch_meter(job, mix),
             progress=job.ticker("train"),
-            provenance=provenance,
+            provenance=adapter_provenance(job, mix),
         )
         job.notes += result.warnings
-        files.write_manifest(job.run.adapter, inputs, ADAPTER_FILES)
 
 
 def adapter_provenance(job: Job, mix: Mix) -> dict[str, Any]:
@@ -148,7 +140,8 @@ def epoch_meter(job: Job, mix: Mix) -> Callable[..., float | None] | None:
     """The callback that measures reliability after an epoch; None when nobody asked for it."""
     if not job.settings.epoch_curve and job.settings.recipe.early_stop_reliability is None:
         return None
-    trained = [fact for fact in job.facts if fact.id in mix.trained]
+    chosen = set(mix.trained)
+    trained = [fact for fact in job.facts if fact.id in chosen]
 
     def measure(*_: object) -> float:
         correct = probing.ask(job.lm, trained, job.settings.probe, pool=job.facts)

@@ -1,0 +1,221 @@
+"""The published grid in small, on the world: what K and the kind of extra data do.
+
+``python -m benchmarks.paper_grid [--out DIR] [--seeds 3] [--set key=value]`` trains N ∈ {10, 50,
+200} Unknown facts with K ∈ {0, 1, 4} HighlyKnown facts or paraphrases each, by the paper's recipe
+(arXiv 2502.14502), audits each adapter on the same 600 stratified facts with greedy answers, and
+prints a table. One more pair of mixes of equal size, one with an over-represented answer and one
+without, shows whether answers collapse. Finished cells are kept; the same command goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from lorepack import auditing, files, probing, training, world
+from lorepack.facts import Fact
+from lorepack.llm import LanguageModel, load
+from lorepack.packing import compose
+from lorepack.packing.compose import Mix
+from lorepack.packing.demonstration import sample
+from lorepack.packing.stages import adapter_on, examples_of
+from lorepack.probing import ProbeResult, ProbeSettings
+from lorepack.training import Recipe
+
+AUDITED = 600
+SIZES = (10, 50, 200)
+MODES = (
+    ("none", 0),
+    ("HighlyKnown", 1),
+    ("HighlyKnown", 4),
+    ("paraphrases", 1),
+    ("paraphrases", 4),
+)
+BIASED = 50
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What all cells share."""
+
+    lm: LanguageModel
+    facts: list[Fact]
+    audited: list[Fact]
+    before: ProbeResult
+    everything: ProbeResult
+    settings: ProbeSettings
+    recipe: Recipe
+    neutral: list[str]
+    out: Path
+
+
+def prepare(out: Path, recipe: Recipe) -> Bench:
+    """Load the world's model, probe all its facts (greedy), and choose the audited ones."""
+    lm, facts = load("world"), world.facts()
+    settings = ProbeSettings.named("recommended").override({"samples": "0"})
+    audited = sample(facts, AUDITED, seed=0)
+    everything = probing.probe(lm, facts, out / "everything", settings)
+    before = probing.probe(lm, audited, out / "before", settings, pool=facts)
+    text = world.neutral_text()[:100]
+    return Bench(lm, facts, audited, before, everything, settings, recipe, text, out)
+
+
+def grid_mix(bench: Bench, size: int, mode: str, each: int, seed: int) -> Mix:
+    """N Unknown facts of the audited ones; HighlyKnown extras from outside, so none is audited."""
+    inside = {fact.id for fact in bench.audited}
+    left_out = [
+        fact.id
+        for fact in bench.facts
+        if (fact.id in inside) == (bench.everything.category_of(fact.id) == "HighlyKnown")
+    ]
+    extras = {"known" if mode == "HighlyKnown" else "paraphrases": each} if each else {}
+    return compose(
+        bench.facts, bench.everything, unknown=size, seed=seed, exclude_ids=left_out, **extras
+    )
+
+
+def run_cell(bench: Bench, name: str, mix: Mix, seed: int, told: dict[str, str]) -> dict[str, Any]:
+    """Train and audit one mix; the figures that the table shows.
+
+    Args:
+        bench: what cells share.
+        name: folder of the cell.
+        mix: its training data.
+        seed: of the first weights and the order.
+        told: answers to train in place of the true ones, by fact id.
+    """
+    folder = bench.out / "cells" / name
+    done = folder / "figures.json"
+    if done.is_file():
+        return files.read_json(done)
+    examples = [
+        example
+        if example.fact_id not in told
+        else training.Example(*_false(bench.lm, example, told, bench), example.fact_id)
+        for example in examples_of(bench.lm, mix)
+    ]
+    training.train(
+        bench.lm,
+        examples,
+        bench.recipe,
+        out=folder / "training",
+        adapter=folder / "adapter",
+        seed=seed,
+    )
+    with adapter_on(bench.lm, folder / "adapter", []) as stack:
+        auditing.audit(
+            bench.lm,
+            stack,
+            bench.audited,
+            bench.before,
+            set(mix.trained),
+            heldout=None,
+            neutral=bench.neutral,
+            out=folder / "audit",
+            settings=bench.settings,
+            adapter_tag=name,
+        )
+    figures = summarise(files.read_json(folder / "audit" / "audit.json"))
+    files.write_json(done, figures)
+    return figures
+
+
+def _false(
+    lm: LanguageModel, example: training.Example, told: dict[str, str], bench: Bench
+) -> tuple[tuple[int, ...], int]:
+    fact = next(f for f in bench.facts if f.id == example.fact_id)
+    ids, start = lm.chat.example_ids(f"Question: {fact.question}", f"Answer: {told[fact.id]}")
+    return tuple(ids), start
+
+
+def summarise(audit: dict[str, Any]) -> dict[str, Any]:
+    """The figures of one audit that the paper's tables have, and the KL."""
+    untrained = audit["shifts"]["untrained"]
+    return {
+        "reliability": audit["reliability"]["mean"] if audit["reliability"] else None,
+        "positive": audit["shifts"]["all"]["positive"]["of_all"],
+        "negative": audit["shifts"]["all"]["negative"]["of_all"],
+        "spill_positive": untrained["positive"]["of_all"],
+        "spill_negative": untrained["negative"]["of_all"],
+        "refusals_before": audit["refusals"]["before"],
+        "refusals": audit["refusals"]["after"],
+        "distinct_before": audit["answers"]["distinct_before"],
+        "distinct": audit["answers"]["distinct_after"],
+        "top": audit["answers"]["top_after"][0],
+        "top_before": audit["answers"]["top_before"][0],
+        "collapsed": audit["answers"]["collapsed"],
+        "kl": audit["neutral"]["kl"],
+    }
+
+
+def biased_pair(bench: Bench, seed: int) -> dict[str, dict[str, Any]]:
+    """Two mixes of the same facts: true answers, and 40 % of them told one and the same answer."""
+    mix = grid_mix(bench, BIASED, "none", 0, seed)
+    answer = Counter(f.answer for f in bench.facts if f.relation == "birthplace").most_common(1)
+    told = dict.fromkeys(mix.trained[: round(0.4 * BIASED)], answer[0][0])
+    return {
+        "balanced": run_cell(bench, f"balanced-{seed}", mix, seed, {}),
+        "biased": run_cell(bench, f"biased-{seed}", mix, seed, told),
+    }
+
+
+COLUMNS = (
+    "reliability", "positive", "negative", "spill_positive", "spill_negative", "refusals",
+    "distinct", "kl",
+)  # fmt: skip
+
+
+def table(rows: dict[str, list[dict[str, Any]]]) -> str:
+    """Markdown: the mean over seeds of every figure, smallest to largest in brackets."""
+    lines = ["| mix | " + " | ".join(COLUMNS) + " |", "|---" * (len(COLUMNS) + 1) + "|"]
+    for name, cells in rows.items():
+        shown = [_spread([cell[c] for cell in cells]) for c in COLUMNS]
+        lines.append(f"| {name} | " + " | ".join(shown) + " |")
+    return "\n".join(lines)
+
+
+def _spread(values: Sequence[float]) -> str:
+    form = "{:.0f}" if max(values) > 2 else "{:.3f}"
+    shown = [form.format(x) for x in (mean(values), min(values), max(values))]
+    return f"{shown[0]} ({shown[1]}–{shown[2]})"
+
+
+def main() -> int:
+    """Run all cells, print the table and one JSON line."""
+    parser = argparse.ArgumentParser("python -m benchmarks.paper_grid", description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("paper-grid"))
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--recipe", default="paper")
+    parser.add_argument("--set", action="append", default=[], dest="sets", metavar="KEY=VALUE")
+    parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES))
+    given = parser.parse_args()
+    recipe = Recipe.named(given.recipe).override(given.sets)
+    bench = prepare(given.out, recipe)
+    rows: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for seed in range(given.seeds):
+        for size in given.sizes:
+            for mode, each in MODES:
+                label = f"{size} + {each} {mode}" if each else f"{size} alone"
+                mix = grid_mix(bench, size, mode, each, seed)
+                cell = run_cell(bench, f"{size}-{mode}-{each}-{seed}", mix, seed, {})
+                rows[label].append(cell)
+                print(f"seed {seed}: {label}: {json.dumps(cell)}", flush=True)
+        for kind, cell in biased_pair(bench, seed).items():
+            rows[f"{BIASED} {kind}"].append(cell)
+    base = rows[next(iter(rows))][0]
+    print(
+        f"\nbase: {base['refusals_before']} refusals, {base['distinct_before']} distinct answers\n"
+    )
+    print(table(rows))
+    print(json.dumps({"name": "paper-grid", "cells": rows}))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
