@@ -17,5 +17,7 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    """A small run that a test may damage."""
-    return sample_run.write_run(tmp_path / "run", sample_run.Shape(facts=80, trained=8))
+    """A small run that a test may change: without manifests, which would tell."""
+    folder = sample_run.write_run(tmp_path / "run", sample_run.Shape(facts=80, trained=8))
+    sample_run.forget_manifests(folder)
+    return folder

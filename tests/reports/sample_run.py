@@ -139,9 +139,22 @@ def write_run(folder: Path, shape: Shape = GOOD) -> Path:
     _adapter(folder / "adapter", shape)
     _probe(folder / "audit", facts, "after")
     files.write_json(folder / "audit" / "audit.json", _audit(facts, shape))
+    _manifests(folder)
     seconds = {"probe": 61.25, "mix": 0.113, "train": 184.9, "audit": 93.0}
     files.write_json(folder / "timing.json", {"seconds": seconds, "started": "2030-01-01T00:00:00"})
     return folder
+
+
+def _manifests(folder: Path) -> None:
+    for stage in ("probe", "mix", "training", "adapter", "audit"):
+        names = sorted(path.name for path in (folder / stage).iterdir())
+        files.write_manifest(folder / stage, "inputs", names)
+
+
+def forget_manifests(folder: Path) -> None:
+    """Leave the stages without manifests, so that a test may change their files."""
+    for path in folder.glob(f"*/{files.MANIFEST}"):
+        path.unlink()
 
 
 def _facts(shape: Shape) -> list[Made]:

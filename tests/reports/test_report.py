@@ -177,6 +177,7 @@ def test_every_section_has_something_to_say(page: Page, good: Path) -> None:
 
 def test_parts_that_are_not_there_are_not_measured(tmp_path: Path) -> None:
     run = sample_run.write_run(tmp_path / "run", BARE)
+    sample_run.forget_manifests(run)
     audit = json.loads((run / "audit" / "audit.json").read_text())
     audit |= {"refusals": None, "answers": None, "by_relation": {}}
     (run / "audit" / "audit.json").write_text(json.dumps(audit))
@@ -186,6 +187,15 @@ def test_parts_that_are_not_there_are_not_measured(tmp_path: Path) -> None:
     assert "chart-epochs" not in page.figures
     for section in ("learning", "side-effects", "relations", "settings"):
         assert "not measured" in page.texts[section], section
+
+
+def test_without_samples_nothing_is_said_to_be_measured_by_them(run: Path, page: Page) -> None:
+    described = json.loads((run / "run.json").read_text())
+    described["settings"]["probe"]["samples"] = 0
+    (run / "run.json").write_text(json.dumps(described))
+    words = "No answers were sampled here"
+    assert words in page_of(run).texts["categories"]
+    assert words not in page.texts["categories"]
 
 
 def test_trained_facts_that_are_not_in_are_listed_worst_first(tmp_path: Path) -> None:

@@ -12,6 +12,8 @@ import pytest
 from lorepack.errors import InputError, LorepackError, NotFoundError
 from lorepack.reports import model_card, report, summary
 
+from . import sample_run
+
 REQUIRED = {
     "run.json": "lorepack pack",
     "probe/probe.json": "the probe",
@@ -46,6 +48,39 @@ def test_a_file_cut_in_half_is_named_with_its_stage(run: Path, name: str) -> Non
     assert "run again" in message
     assert "\n" not in message
     assert REQUIRED.get(name, "lorepack pack") in message
+
+
+def test_a_log_without_its_last_line_end_is_cut_off(run: Path) -> None:
+    path = run / "training" / "train.jsonl"
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(InputError, match=r"train\.jsonl: line \d+ is cut off"):
+        report(run)
+
+
+@pytest.mark.parametrize(
+    "name", ["training/train.jsonl", "audit/answers.parquet", "adapter/adapter_model.safetensors"]
+)
+def test_a_file_unlike_its_manifest_is_not_trusted(tmp_path: Path, name: str) -> None:
+    run = sample_run.write_run(tmp_path / "run")
+    lines = (run / name).read_bytes().splitlines(keepends=True)
+    (run / name).write_bytes(b"".join(lines[:-1]))
+    for make in (report, model_card):
+        with pytest.raises(InputError, match=rf"{re.escape(name)}: cut off or changed"):
+            make(run)
+
+
+def test_a_manifest_of_another_kind_is_refused(run: Path) -> None:
+    (run / "audit" / "manifest.json").write_text('{"files": ["audit.json"]}')
+    with pytest.raises(InputError, match=r"audit/manifest\.json: not a manifest"):
+        report(run)
+
+
+def test_a_changed_number_is_not_trusted(tmp_path: Path) -> None:
+    run = sample_run.write_run(tmp_path / "run")
+    path = run / "audit" / "audit.json"
+    path.write_text(path.read_text().replace('"kl": 0.031', '"kl": 0.001'))
+    with pytest.raises(InputError, match=r"audit\.json: cut off or changed"):
+        report(run)
 
 
 @pytest.mark.parametrize("name", ["run.json", "audit/audit.json", "training/epochs.json"])

@@ -79,6 +79,12 @@ def versions(files: RunFiles) -> Pairs:
     return flat(_mapping(files.run.get("versions")))
 
 
+def sampled(files: RunFiles) -> bool:
+    """Whether the probe drew samples, without which no fact can be WeaklyKnown."""
+    settings = _mapping(_mapping(files.run.get("settings")).get("probe"))
+    return bool(settings.get("samples", 1))
+
+
 def notes(files: RunFiles) -> tuple[str, ...]:
     """What the stages remarked, each once."""
     remarks = [*(files.mix.get("warnings") or ()), *files.audit.notes]

@@ -90,6 +90,7 @@ def _prints(found: RunFiles) -> dict[str, Any]:
     return {
         "model": details.short_name(details.base_name(found)),
         "groups": details.groups(found),
+        "sampled": details.sampled(found),
         "notes": details.notes(found),
         "versions": details.versions(found),
         "fingerprints": details.fingerprints(found),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,6 +67,8 @@ def read_run(folder: Path | str) -> RunFiles:
         raise NotFoundError(
             f"{folder}: no such run folder; `lorepack pack --out {folder}` makes it"
         )
+    hashes = dict(_hashes(folder))
+    _check_manifests(folder, hashes)
     named = ("run.json", "probe/probe.json", "mix/mix.json", "adapter/lorepack.json",
              "adapter/adapter_config.json")  # fmt: skip
     run, probe, mix, adapter, config = (_object(folder, name) for name in named)
@@ -74,7 +76,7 @@ def read_run(folder: Path | str) -> RunFiles:
     audit = read_audit(folder)
     return RunFiles(
         folder, run, probe, mix, steps, _epochs(folder), _optional(folder, "training/result.json"),
-        adapter, config, audit, _seconds(folder), hashes=tuple(_hashes(folder)),
+        adapter, config, audit, _seconds(folder), hashes=tuple(hashes.items()),
     )  # fmt: skip
 
 
@@ -133,6 +135,24 @@ def lines(folder: Path, name: str) -> Iterator[dict[str, Any]]:
         if isinstance(error, InputError):
             raise
         raise broken(folder, name, f"not valid JSON lines ({error}), perhaps cut off") from error
+
+
+def _check_manifests(folder: Path, hashes: Mapping[str, str]) -> None:
+    """Compare the files with what the stages' manifests say of them, where there is one."""
+    for stage in ("probe", "mix", "training", "adapter", "audit"):
+        name = f"{stage}/{files.MANIFEST}"
+        try:
+            listed = _optional(folder, name).get("files", {})
+            said = {f"{stage}/{key}": (v["bytes"], v["sha256"]) for key, v in listed.items()}
+        except (AttributeError, KeyError, TypeError) as error:
+            raise broken(folder, name, "not a manifest") from error
+        for name, (size, sha256) in said.items():
+            if not (folder / name).is_file():
+                raise missing(folder, name, FileNotFoundError())
+            found = (folder / name).stat().st_size, hashes.get(name, sha256)
+            if found != (size, sha256):
+                reason = f"cut off or changed ({found[0]} bytes, the manifest says {size})"
+                raise broken(folder, name, reason)
 
 
 def _steps(folder: Path) -> Iterator[dict[str, Any]]:
