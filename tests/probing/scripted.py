@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 from lorepack.facts import Fact
@@ -28,7 +27,7 @@ class Asked:
 
     def chance(self) -> float:
         """A number in 0..1 that looks random and is the same every time."""
-        text = json.dumps([self.question, self.turns, self.sample, self.adapted])
+        text = json.dumps([self.key, self.question, self.turns, self.sample, self.adapted])
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6], "big") / 2**48
 
 
@@ -141,8 +140,3 @@ def killer(at: int) -> Callable[[int], None]:
             raise Killed
 
     return before_call
-
-
-def namespace(**values: Any) -> SimpleNamespace:
-    """An object with some attributes."""
-    return SimpleNamespace(**values)

@@ -284,6 +284,19 @@ def test_what_does_not_fit_counts_as_wrong_and_is_named(tmp_path: Path) -> None:
     assert [part.greedy[6] for part in result.answers()] == [[None, None]]
 
 
+def test_the_answer_must_fit_the_context_too(tmp_path: Path) -> None:
+    facts = some_facts(3)
+    how = ProbeSettings(prompts=1, shots=0, samples=0, max_new_tokens=10)
+    model = ScriptedModel(knows(facts))
+    longest = max(
+        len(model.chat.prompt_ids(f"Question: {f.question}", (), how.system)) for f in facts
+    )
+    for context, left_out in ((longest + 10, 0), (longest + 9, 3)):
+        model.context = context
+        result = run(model, facts, tmp_path / str(context), how)
+        assert result.document["overlong"]["questions"] == left_out
+
+
 def test_no_fact_is_asked_behind_its_own_answer(tmp_path: Path) -> None:
     facts = some_facts(20)
     model = ScriptedModel(knows(facts))

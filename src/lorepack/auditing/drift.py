@@ -45,7 +45,7 @@ def neutral_drift(
     Raises:
         NumericError: the adapted model's predictions are NaN.
     """
-    windows = text_windows(lm, texts, window)
+    windows = text_windows(lm, texts, window) if texts else []
     kl = loss_before = loss_after = 0.0
     tokens = 0
     for number, ids in enumerate(windows):
