@@ -67,10 +67,14 @@ def test_plain_peft_loads_our_folder_with_equal_logits_and_answers(
     model, ids = tiny(family), tokens(2, 10)
     roles = ("mlp",) if rslora else ("all-linear",)
     spec = AdapterSpec.for_model(model, rank=4, alpha=8, rslora=rslora, roles=roles)
-    save(tmp_path, model, stack_of(model, [spec]))
+    stack = stack_of(model, [spec])
+    with stack.attached(), stack.using(0), torch.no_grad():
+        unsaved = model(input_ids=ids).logits
+    save(tmp_path, model, stack)
     (logits, answer), (want, peft_answer) = ours(tmp_path, model, ids), theirs(tmp_path, model, ids)
     assert (logits - want).abs().max() <= 1e-5
     assert torch.equal(answer, peft_answer)
+    assert torch.equal(logits, unsaved)
     assert (logits - model(input_ids=ids).logits).abs().max() > 1e-2
 
 

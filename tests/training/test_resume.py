@@ -202,6 +202,19 @@ def test_a_log_that_was_changed_starts_the_job_anew_and_says_so(
     assert bytes_of(tmp_path) == whole
 
 
+def test_lines_after_the_checkpoint_are_cut_off(whole: dict[str, bytes], tmp_path: Path) -> None:
+    def interrupt(done: int, total: int) -> None:
+        if done == 10:
+            raise Stop
+
+    with pytest.raises(Stop):
+        work(tmp_path, interrupt)
+    with open(tmp_path / "t/train.jsonl", "ab") as log:
+        log.write(b'{"step": 11}\n' * 1000 + b'{"torn')
+    work(tmp_path)
+    assert bytes_of(tmp_path) == whole
+
+
 def test_the_threads_of_the_first_run_are_kept(whole: dict[str, bytes], tmp_path: Path) -> None:
     def interrupt(done: int, total: int) -> None:
         if done == 10:

@@ -136,6 +136,19 @@ def test_equal_jobs_give_equal_bytes_and_seeds_and_neighbours_matter_not(tmp_pat
     ).read_bytes()
 
 
+def test_dropout_draws_anew_at_every_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys: list[tuple[int, ...]] = []
+    right = Stack._drop
+
+    def spy(self: Stack, *args: Any) -> torch.Tensor:
+        keys.append(self._steps)
+        return right(self, *args)
+
+    monkeypatch.setattr(Stack, "_drop", spy)
+    run(tmp_path, toy(), recipe(dropout=0.3))
+    assert sorted(set(keys)) == [(step,) for step in range(6)]
+
+
 def test_a_finished_job_is_not_done_again(tmp_path: Path) -> None:
     first = run(tmp_path, toy(), recipe())
     steps: list[int] = []
