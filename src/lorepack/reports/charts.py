@@ -103,6 +103,8 @@ def loss_curve(steps: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     points, _ = thinned([(float(row["step"]), float(row["loss"])) for row in steps])
     layout = _layout(height=280)
     layout["xaxis"] |= {"title": {"text": "step"}, "rangemode": "tozero"}
+    if len(steps) <= 10:
+        layout["xaxis"]["dtick"] = 1  # no half steps
     layout["yaxis"] |= {"rangemode": "tozero"}
     line = {
         "type": "scatter",
