@@ -115,6 +115,7 @@ def run_cell(bench: Bench, name: str, mix: Mix, seed: int, told: dict[str, str])
             bench.audited,
             bench.before,
             set(mix.trained),
+            rehearsed=set(mix.known),
             heldout=None,
             neutral=bench.neutral,
             out=folder / "audit",

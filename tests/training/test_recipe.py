@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from lorepack.errors import InputError, NotFoundError
 from lorepack.training import Recipe
-from training.toy import recipe
+from training.toy import made, recipe
 
 VALUES: dict[str, st.SearchStrategy[Any]] = {
     "rank": st.integers(1, 512),
@@ -112,3 +112,18 @@ def test_missing_values_and_files_are_named(tmp_path: Path) -> None:
     broken.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match="not a text file"):
         Recipe.named(broken)
+
+
+def test_a_small_mix_takes_as_many_epochs_as_the_fewest_steps_need():
+    from lorepack.training.batches import fit
+    from lorepack.training.job import Job
+
+    data = fit(made(5), limit=64, rule="error", whole=False, vocabulary=256)
+
+    def epochs(**values: object) -> int:
+        settings = recipe(batch_size=2, **values)
+        return Job(settings, spec=None, data=data, seed=0, provenance={}).total_steps // 3
+
+    assert epochs(epochs=4) == 4
+    assert epochs(epochs=4, min_steps=12) == 4
+    assert epochs(epochs=4, min_steps=13) == 5

@@ -50,6 +50,7 @@ def audit(
     *,
     out: Path | str,
     adapter_tag: str,
+    rehearsed: Collection[str] = (),
     heldout: Mapping[str, Sequence[str]] | None = None,
     neutral: Sequence[str] | None = None,
     settings: ProbeSettings | None = None,
@@ -73,6 +74,7 @@ def audit(
         trained: ids of the facts that the adapter was trained on.
         out: folder of the results.
         adapter_tag: names the adapter, for example the hash of its file.
+        rehearsed: ids of known facts that were in the mix too: neither trained nor spill-over.
         heldout: wordings of trained facts that were not trained, by fact id.
         neutral: running text for KL and perplexity; neither is measured without it.
         settings: of the probe; must be those of ``before``, but for the size of a chunk.
@@ -102,6 +104,7 @@ def audit(
         before=before,
         settings=settings,
         trained=frozenset(trained),
+        rehearsed=frozenset(rehearsed) - frozenset(trained),
         heldout=heldout or {},
         neutral=list(neutral or ()),
         out=Path(out),
@@ -131,6 +134,7 @@ class _Job:
     before: ProbeResult
     settings: ProbeSettings
     trained: frozenset[str]
+    rehearsed: frozenset[str]
     heldout: Mapping[str, Sequence[str]]
     neutral: list[str]
     out: Path
@@ -150,6 +154,7 @@ class _Job:
                 "facts": facts_hash(self.facts),
                 "adapter": self.tag,
                 "trained": sorted(self.trained),
+                "rehearsed": sorted(self.rehearsed),
                 "heldout": {name: list(texts) for name, texts in self.heldout.items()},
                 "neutral": self.neutral,
                 "options": self.options.to_json(),
@@ -176,7 +181,8 @@ class _Job:
         """Probe, compare, and write; the manifest comes last."""
         start = time.monotonic()
         after = self._probe("audit", "after", self.facts, self.settings)
-        found = findings.document(Pair(self.facts, self.before, after, self.trained), self.options)
+        pair = Pair(self.facts, self.before, after, self.trained, self.rehearsed)
+        found = findings.document(pair, self.options)
         found["generality"], written = self._generality()
         found["neutral"] = neutral_drift(
             self.lm,

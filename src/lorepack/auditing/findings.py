@@ -33,6 +33,8 @@ class Pair:
     before: ProbeResult
     after: ProbeResult
     trained_ids: AbstractSet[str]
+    rehearsed_ids: AbstractSet[str] = frozenset()
+    """known facts that were trained beside them, lest they be forgotten"""
 
     @cached_property
     def rows(self) -> NDArray[np.int64]:
@@ -53,6 +55,16 @@ class Pair:
     def trained(self) -> NDArray[np.bool_]:
         """``(facts,)`` whether a fact was trained."""
         return np.array([fact.id in self.trained_ids for fact in self.facts], bool)
+
+    @cached_property
+    def rehearsed(self) -> NDArray[np.bool_]:
+        """``(facts,)`` whether a fact was in the mix as a known one."""
+        return np.array([fact.id in self.rehearsed_ids for fact in self.facts], bool)
+
+    @property
+    def untrained(self) -> NDArray[np.bool_]:
+        """``(facts,)`` whether a fact was in the mix not at all: what spill-over is about."""
+        return ~(self.trained | self.rehearsed)
 
     def answers(self) -> Iterator[tuple[Fact, Greedy, Greedy]]:
         """Every fact with its greedy answers before and after, streamed from the two folders."""
@@ -78,7 +90,8 @@ def document(pair: Pair, settings: AuditSettings) -> dict[str, Any]:
         for name, rows in (
             ("all", np.ones(len(pair.facts), bool)),
             ("trained", trained),
-            ("untrained", ~trained),
+            ("rehearsed", pair.rehearsed),
+            ("untrained", pair.untrained),
         )
     }
     answers, losses = _answers_and_losses(pair, settings)
@@ -86,6 +99,7 @@ def document(pair: Pair, settings: AuditSettings) -> dict[str, Any]:
         "schema": 1,
         "facts": len(pair.facts),
         "trained": int(trained.sum()),
+        "rehearsed": int(pair.rehearsed.sum()),
         "reliability": reliability(
             after.k_greedy[trained], after.n_greedy[trained], **settings.bootstrap
         ),
@@ -159,6 +173,6 @@ def _worst(pair: Pair, size: int) -> dict[str, None]:
     fall = pair.codes_after.astype(int) - pair.codes_before
     k_before = pair.before.tally.k_greedy[pair.rows]
     lost = k_before - pair.after.tally.k_greedy
-    fell = np.flatnonzero((fall > 0) & ~pair.trained).tolist()
+    fell = np.flatnonzero((fall > 0) & pair.untrained).tolist()
     fell.sort(key=lambda i: (-fall[i], pair.codes_before[i], -lost[i], pair.facts[i].id))
     return dict.fromkeys(pair.facts[i].id for i in fell[:size])

@@ -130,7 +130,8 @@ def audit_adapter(
             stack,
             listed,
             before,
-            trained_ids(adapter),
+            ids_in_mix(adapter, "trained"),
+            rehearsed=ids_in_mix(adapter, "known"),
             heldout=None,
             neutral=world.neutral_text() if neutral is None else neutral,
             out=out / "audit",
@@ -141,9 +142,12 @@ def audit_adapter(
         )
 
 
-def trained_ids(adapter: Path) -> set[str]:
-    """The ids of the Unknown facts that an adapter of ours was trained on; empty if not ours."""
+def ids_in_mix(adapter: Path, kind: str) -> set[str]:
+    """Ids of the facts that an adapter of ours was trained on; empty for anyone else's.
+
+    Args:
+        adapter: the adapter's folder.
+        kind: ``trained`` for the Unknown ones, ``known`` for those rehearsed beside them.
+    """
     path = adapter / "lorepack.json"
-    if not path.is_file():
-        return set()
-    return set(files.read_json(path).get("mix", {}).get("trained", ()))
+    return set(files.read_json(path).get("mix", {}).get(kind, ())) if path.is_file() else set()

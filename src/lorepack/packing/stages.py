@@ -14,6 +14,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from lorepack import auditing, files, lora, probing, reports, training
 from lorepack.auditing import AuditResult
 from lorepack.facts import Fact
@@ -157,7 +159,8 @@ def adapter_on(lm: LanguageModel, folder: Path, notes: list[str]) -> Iterator[lo
     notes += loaded.warnings
     stack = lora.Stack(lm.model, [loaded.spec], [0])
     stack.load_factors(0, loaded.factors)
-    stack.train(False)
+    question = torch.tensor([lm.chat.prompt_ids(QUESTION.format(q="Was this adapter applied?"))])
+    lora.verify_applied(stack, 0, lm.model, question.to(lm.device))
     with stack.attached():
         stack.use(None)
         yield stack
@@ -172,6 +175,7 @@ def audit_stage(job: Job, before: ProbeResult, mix: Mix) -> AuditResult:
             job.facts,
             before,
             set(mix.trained),
+            rehearsed=set(mix.known),
             heldout=mix.heldout,
             neutral=job.neutral,
             out=job.run.audit,

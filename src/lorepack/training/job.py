@@ -55,7 +55,12 @@ class Job:
     @property
     def total_steps(self) -> int:
         """Steps of all epochs; the schedule ends there."""
-        return self.steps_an_epoch * self.recipe.epochs
+        return self.steps_an_epoch * self.epochs
+
+    @property
+    def epochs(self) -> int:
+        """The recipe's epochs, or as many as its fewest steps take with this little data."""
+        return max(self.recipe.epochs, math.ceil(self.recipe.min_steps / self.steps_an_epoch))
 
     def epoch_of(self, step: int) -> int:
         """The epoch that a step (from 0) belongs to, counted from 1."""

@@ -47,6 +47,8 @@ class Recipe(BaseModel):
     schedule: Literal["linear", "cosine", "constant"] = "linear"
     warmup_steps: int = Field(0, ge=0)
     epochs: int = Field(ge=1)
+    min_steps: int = Field(0, ge=0)
+    """fewest optimizer steps: a small mix takes as many more epochs as that needs"""
     batch_size: int = Field(ge=1)
     """examples a step"""
     weight_decay: float = Field(0.0, ge=0)
