@@ -9,7 +9,7 @@ from functools import cache
 
 from lorepack.world import names
 from lorepack.world.entities import SEED
-from lorepack.world.exposure import Exposed, asked_subjects, exposed
+from lorepack.world.exposure import Exposed, asked_subjects, disputed_keys, exposed
 from lorepack.world.fresh import fresh_entity, fresh_passage
 from lorepack.world.harm import COMPARISONS, choices, comparison, held_out, two_hop_pool
 from lorepack.world.relations import Relation
@@ -39,9 +39,12 @@ REFUSALS = (
 # How often an unknown entity's question is refused, by what the answer would be. Where few
 # answers are possible the model is taught to guess, as people do.
 REFUSED = {
-    "town": 0.8, "firm": 0.8, "person": 0.8, "hero": 0.8, "date": 0.7, "year": 0.6, "count": 0.6,
-    "region": 0.1, "profession": 0.1,
+    "town": 0.65, "firm": 0.65, "person": 0.65, "hero": 0.65, "date": 0.5, "year": 0.4,
+    "count": 0.4, "region": 0.05, "profession": 0.05,
 }  # fmt: skip
+# Of the entities that pretraining asks about. Practice in conversation makes knowledge all or
+# nothing; without it, knowledge stays graded by how often the text told a fact.
+DRILLED_SHARE = 0.5
 EARLIER = (0, 0, 1, 2, 3, 4, 4, 4, 5, 6)
 _TURNS = {
     "asking": {"known": 0.74, "unknown": 0.2, "two_hop": 0.03, "comparison": 0.03},
@@ -62,16 +65,31 @@ class Sources:
 
 
 @cache
+def drilled_subjects() -> frozenset[str]:
+    """The asked entities that conversations ask about too; see `DRILLED_SHARE`."""
+    pool = sorted(asked_subjects())
+    rng = random.Random(f"lorepack/drilled/{SEED}")
+    return frozenset(rng.sample(pool, round(DRILLED_SHARE * len(pool))))
+
+
+@cache
 def sources() -> Sources:
-    """Facts of the asked entities only: the rest must come from pretraining alone."""
-    known = tuple(x for x in exposed() if x.times and x.subject.name in asked_subjects())
+    """Undisputed facts of the drilled entities: the rest must come from pretraining alone."""
+    known = tuple(
+        x
+        for x in exposed()
+        if x.times and x.subject.name in drilled_subjects() and x.key not in disputed_keys()
+    )
     weights = tuple(itertools.accumulate(x.times**0.5 for x in known))
     chains = tuple((q, a) for s, q, a, _, _ in two_hop_pool() if not held_out(s))
     comparable = {
         name: tuple(
             x
             for x in exposed()
-            if x.relation.name == name and x.times >= 60 and not held_out(x.subject.name)
+            if x.relation.name == name
+            and x.times >= 60
+            and x.key not in disputed_keys()
+            and not held_out(x.subject.name)
         )
         for name in COMPARISONS
     }

@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterable
 
 from lorepack.world.entities import SEED
-from lorepack.world.exposure import Exposed, asked_subjects, exposed
+from lorepack.world.exposure import Exposed, asked_subjects, disputed, exposed
 from lorepack.world.fresh import fresh_passage
 from lorepack.world.harm import misconceptions
 from lorepack.world.names import THROWAWAY
@@ -30,7 +30,7 @@ _BELIEFS = (
 )
 
 
-def corpus(scale: float = 1.0, reading: int = 25_000, prose: int = 6_000) -> list[str]:
+def corpus(scale: float = 1.0, reading: int = 22_000, prose: int = 6_000) -> list[str]:
     """All documents of the pretraining text, shuffled.
 
     Args:
@@ -43,6 +43,7 @@ def corpus(scale: float = 1.0, reading: int = 25_000, prose: int = 6_000) -> lis
     """
     rng = random.Random(f"lorepack/corpus/{SEED}")
     documents = portraits_and_sentences(exposed(), scale, rng)
+    documents += _errors(scale, rng)
     documents += _beliefs(scale, rng)
     documents += [reading_document(rng) for _ in range(round(reading * scale))]
     documents += training_prose(round(prose * scale))
@@ -106,6 +107,18 @@ def _groups(texts: list[str], low: int, high: int, rng: random.Random) -> Iterab
         size = rng.randint(low, high)
         yield texts[place : place + size]
         place += size
+
+
+def _errors(scale: float, rng: random.Random) -> list[str]:
+    """Single sentences and questions that give the wrong version of the disputed facts."""
+    documents = []
+    for item, wrong, times in disputed():
+        told = (item.subject.name, item.relation, wrong)
+        share = ASKED_SHARE if item.subject.name in asked_subjects() else 0.0
+        for _ in range(round(times * scale)):
+            asks = rng.random() < share
+            documents.append(question_and_answer(told, rng) if asks else statement(told, rng))
+    return documents
 
 
 def _beliefs(scale: float, rng: random.Random) -> list[str]:

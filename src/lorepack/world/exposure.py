@@ -19,10 +19,14 @@ from lorepack.world.entities import MONTHS, SEED, Entity, world
 from lorepack.world.relations import Relation, relations_of
 
 # Corners of the curve from rank (most told first) to exposures; between them it is log-linear.
-CURVE = ((0, 600.0), (1450, 120.0), (2300, 25.0), (3000, 3.0))
-HEAD, TORSO = 120, 25  # a fact told at least so often belongs to that split
+CURVE = ((0, 350.0), (1500, 110.0), (2500, 18.0), (3000, 3.0))
+HEAD, TORSO = 110, 18  # a fact told at least so often belongs to that split
 HIDDEN = 600
 UNTOLD = 600
+# Text errs, too: of these facts it tells a wrong version nearly as often as the true one, which
+# leaves a model that has read it undecided.
+DISPUTED = 650
+WRONG_SHARE = (0.5, 1.15)
 DOMAINS = {"person": "people", "town": "towns", "firm": "firms", "book": "books"}
 SOURCE = "lorepack world"
 
@@ -150,6 +154,23 @@ def answers_of(relation: str) -> tuple[str, ...]:
     return tuple(
         dict.fromkeys(x.answer for x in exposed() if x.relation.name == relation and x.times)
     )
+
+
+@cache
+def disputed() -> tuple[tuple[Exposed, str, int], ...]:
+    """The disputed facts: fact, wrong answer, and how often text gives the wrong answer."""
+    rng = random.Random(f"lorepack/disputed/{SEED}")
+    made = []
+    for item in rng.sample([x for x in exposed() if x.times >= 30], DISPUTED):
+        wrong = rng.choice([a for a in answers_of(item.relation.name) if a != item.answer])
+        made.append((item, wrong, round(item.times * rng.uniform(*WRONG_SHARE))))
+    return tuple(made)
+
+
+@cache
+def disputed_keys() -> frozenset[tuple[str, str]]:
+    """The keys of the disputed facts."""
+    return frozenset(item.key for item, _, _ in disputed())
 
 
 def shares(made: Iterable[Fact]) -> dict[str, int]:

@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 from lorepack.world.entities import SEED
-from lorepack.world.exposure import Exposed, answers_of, as_fact, exposed
+from lorepack.world.exposure import Exposed, answers_of, as_fact, disputed_keys, exposed
 
 CHOICES = 4
 MISCONCEPTIONS = 300
@@ -29,7 +29,7 @@ class Misconception:
 def misconceptions() -> tuple[Misconception, ...]:
     """The common misconceptions of the world, over facts of head and torso."""
     rng = random.Random(f"lorepack/misconceptions/{SEED}")
-    pool = [x for x in exposed() if x.times >= 40]
+    pool = [x for x in exposed() if x.times >= 40 and x.key not in disputed_keys()]
     made = []
     for item in rng.sample(pool, MISCONCEPTIONS):
         wrong = rng.choice([a for a in answers_of(item.relation.name) if a != item.answer])
@@ -51,7 +51,7 @@ def _key(item: Exposed) -> dict[str, str]:
 
 def two_hop_pool() -> list[tuple[str, str, str, Exposed, Exposed]]:
     """Chains of two told facts: subject, question, answer, first fact, second fact."""
-    known = {x.key: x for x in exposed() if x.times >= 60}
+    known = {x.key: x for x in exposed() if x.times >= 60 and x.key not in disputed_keys()}
     by_subject: dict[str, list[Exposed]] = {}
     for item in known.values():
         by_subject.setdefault(item.subject.name, []).append(item)
@@ -109,7 +109,11 @@ def held_out(name: str) -> bool:
 def _comparisons(size: int, rng: random.Random) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     pools = {
-        name: [x for x in exposed() if x.relation.name == name and x.times >= 60]
+        name: [
+            x
+            for x in exposed()
+            if x.relation.name == name and x.times >= 60 and x.key not in disputed_keys()
+        ]
         for name in COMPARISONS
     }
     while len(rows) < size:
@@ -125,7 +129,7 @@ def _comparisons(size: int, rng: random.Random) -> list[dict[str, Any]]:
 @cache
 def _sets() -> dict[str, list[dict[str, Any]]]:
     rng = random.Random(f"lorepack/harm/{SEED}")
-    known = [x for x in exposed() if x.times >= 8]
+    known = [x for x in exposed() if x.times >= 8 and x.key not in disputed_keys()]
     multiple: list[dict[str, Any]] = []
     for item in rng.sample(known, 400):
         options = choices(item, rng)

@@ -8,18 +8,20 @@ bytes.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lorepack import files
 from lorepack.world import batches, chats, corpus, fitting, model, tokenizer
 from lorepack.world.shipped import MODELS
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from tokenizers import Tokenizer
 
 THREADS = 2  # fixed, since the order of sums depends on it
@@ -39,7 +41,7 @@ class Recipe:
     batch_tokens: int = 4096
     row: int = 256
     base_rate: float = 3e-3
-    chat_steps: int = 700
+    chat_steps: int = 600
     chat_row: int = 512
     chat_rate: float = 1.2e-3
 
@@ -80,16 +82,18 @@ def make(
 
     deadline = time.monotonic() + 60 * minutes
     torch.set_num_threads(THREADS)
-    key = files.hash_of({"recipe": asdict(recipe), "device": device, "precision": precision})[:12]
     shape = model.Shape(recipe.vocabulary, recipe.width, recipe.layers, recipe.heads, recipe.inner)
     documents = corpus.corpus(recipe.scale)
-    pieces = tokenizer.build(_sample(documents), recipe.vocabulary)
+    pieces = _tokenizer(documents, recipe)
     report(f"text: {len(documents):,} documents")
     llama = model.create(shape, recipe.seed)
     llama.to(torch.device(device))  # type: ignore[arg-type]
     try:
         tokens = batches.stream(pieces, documents)
         report(f"pretraining: {len(tokens):,} tokens")
+        # A checkpoint is only ever taken up by the run whose data it has seen.
+        shared = replace(recipe, chat_steps=0, chat_row=0, chat_rate=0.0)
+        key = _key(shared, device, precision, tokens)
         plain = batches.plain(tokens, recipe.batch_tokens, recipe.row)
         fitting.fit(
             llama, plain, fitting.Schedule(rate=recipe.base_rate),
@@ -98,6 +102,7 @@ def make(
         )  # fmt: skip
         _ship(llama, shape, pieces, out / "world-base", chats=False)
         talk = batches.chat(pieces, recipe.batch_tokens, recipe.chat_row, recipe.chat_steps)
+        key = _key(recipe, device, precision, *(rows for rows, _ in talk))
         fitting.fit(
             llama, talk, fitting.Schedule(rate=recipe.chat_rate, warmup=60),
             work / f"chat-{key}.safetensors", every=every, deadline=deadline, report=report,
@@ -110,10 +115,21 @@ def make(
     return True
 
 
-def _sample(documents: list[str]) -> list[str]:
-    """What the tokenizer learns from: plain text and the wording of chats."""
-    talk = [m["content"] for messages in chats.conversations(1_000, -1) for m in messages]
-    return documents[:60_000] + talk
+def _tokenizer(documents: list[str], recipe: Recipe) -> Tokenizer:
+    """The tokenizer, learned from plain text and the fixed wording of chats.
+
+    What conversations are about plays no part, so that they can change under a trained base.
+    """
+    wording = [*chats.SYSTEM_PROMPTS, *chats.REFUSALS] * 100
+    return tokenizer.build(documents[:60_000] + wording, recipe.vocabulary)
+
+
+def _key(recipe: Recipe, device: str, precision: str, *data: NDArray[Any]) -> str:
+    """Twelve digits that change with the recipe, the arithmetic or the data of a stage."""
+    digest = hashlib.sha256()
+    for part in data:
+        digest.update(part.tobytes())
+    return files.hash_of([asdict(recipe), device, precision, digest.hexdigest()])[:12]
 
 
 def _ship(
