@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lorepack.llm.cache import RowCache, arrangement
-from lorepack.llm.plan import batches, groups
+from lorepack.llm.plan import Group, batches, groups
 
 Prompts = st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=40), min_size=1, max_size=30)
 
@@ -76,6 +76,10 @@ def test_two_few_shot_prefixes_in_one_call_are_two_groups() -> None:
     prompts = [[*one, i, i] for i in range(10)] + lone + [[*other, i] for i in range(10)]
     found = sorted((group.prefix, group.members) for group in groups(prompts))
     assert found == [(0, (10, 11)), (50, tuple(range(10))), (50, tuple(range(12, 22)))]
+
+
+def test_a_prompt_that_begins_all_others_keeps_one_token_to_ask() -> None:
+    assert groups([[5] * (20 + more) for more in range(6)]) == [Group(19, tuple(range(6)))]
 
 
 @given(Prompts, st.integers(1, 200), st.integers(1, 8), st.booleans())

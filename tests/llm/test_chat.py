@@ -211,6 +211,12 @@ def test_a_template_that_looks_at_the_question_is_rendered_for_each() -> None:
     assert chat.tokenizer.decode(chat.prompt_ids("abc", system="")) == "ABC!"
 
 
+def test_a_template_that_looks_for_marks_in_a_question_is_rendered_for_each() -> None:
+    cut = "{% for m in messages %}{{ m['content'].split('</think>')[-1] }}!{% endfor %}"
+    chat = ChatFormat(byte_tokenizer(chat_template=cut))
+    assert chat.tokenizer.decode(chat.prompt_ids("a</think>b", system="")) == "b!"
+
+
 def test_a_template_that_cannot_render_is_named() -> None:
     with pytest.raises(InputError, match="chat template cannot render one question"):
         ChatFormat(byte_tokenizer(chat_template="{{ raise_exception('never') }}"))

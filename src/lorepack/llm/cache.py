@@ -39,14 +39,16 @@ class RowLayer(DynamicLayer):
 
     Args:
         columns: most tokens that a row will hold.
+        room: rows to allocate at once; more are added when they come.
     """
 
     keys: Any  # Tensor (capacity, H, columns, D) once it has room
     values: Any
 
-    def __init__(self, columns: int) -> None:
+    def __init__(self, columns: int, room: int = 1) -> None:
         super().__init__()
         self.columns = columns
+        self.room = room
         self.rows = 0
         self.used = 0
 
@@ -69,7 +71,7 @@ class RowLayer(DynamicLayer):
             return
         self.is_initialized = True
         self.dtype, self.device = keys.dtype, keys.device
-        capacity = rows if old_keys is None else max(rows, 3 * old_keys.shape[0] // 2)
+        capacity = max(rows, self.room if old_keys is None else 3 * old_keys.shape[0] // 2)
         self.keys = keys.new_empty(capacity, keys.shape[1], self.columns, keys.shape[3])
         self.values = values.new_empty(capacity, values.shape[1], self.columns, values.shape[3])
         if old_keys is not None:
@@ -95,12 +97,13 @@ class RowCache(Cache):
     Args:
         layers: how many layers keep states.
         columns: most tokens that a row will hold.
+        room: rows to allocate at once.
     """
 
     layers: list[RowLayer]  # type: ignore[assignment]
 
-    def __init__(self, layers: int, columns: int) -> None:
-        super().__init__(layers=[RowLayer(columns) for _ in range(layers)])
+    def __init__(self, layers: int, columns: int, room: int = 1) -> None:
+        super().__init__(layers=[RowLayer(columns, room) for _ in range(layers)])
 
     def begin(self, prefix: RowCache, shifts: np.ndarray) -> None:
         """Fill the first columns of every row from one shared prefix.

@@ -22,6 +22,7 @@ from lorepack.llm.chat import LineEnds
 from lorepack.llm.sampling import draw, uniforms
 
 Ids = list[int]
+_SPREAD = 6
 
 
 class TooWideError(Exception):
@@ -54,6 +55,11 @@ class Request:
     def width(self) -> int:
         """Answers to one prompt."""
         return self.samples + self.greedy
+
+    @property
+    def spread(self) -> int:
+        """Rows that a prompt is expected to need at once."""
+        return 1 if self.temperature == 0 else min(self.width, _SPREAD)
 
 
 class Engine:
@@ -124,7 +130,7 @@ class Engine:
         ids = batch.aligned()[:, shared:]  # (n, S): shorter rows repeat the prefix's end
         cache: Any
         if self.plain:
-            cache = RowCache(self._layers, batch.columns)
+            cache = RowCache(self._layers, batch.columns, len(ids) * batch.request.spread)
             if prefix is not None:
                 cache.begin(prefix, batch.starts)
         else:

@@ -20,10 +20,9 @@ from lorepack.llm.plan import batches, groups
 from lorepack.llm.sampling import keys_of
 
 Progress = Callable[[int, int], None]
-_CPU_TOKENS = 2**14
+_CPU_TOKENS = 2**15
 _CUDA_SHARE = 0.3  # of free memory, for keys and values
-_SPREAD = 4  # rows that the samples of a prompt are expected to part into, at most
-_GROWTH = 5  # a batch may outgrow its budget by this before it is halved
+_GROWTH = 3  # a batch may outgrow its budget by this before it is halved
 
 
 def generate(
@@ -168,7 +167,7 @@ def default_batch_tokens(lm: LanguageModel) -> int:
     size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     token = 2 * config.num_hidden_layers * heads * size * lm.dtype.itemsize
     free, _ = torch.cuda.mem_get_info(lm.device)
-    return max(4096, min(2**20, int(_CUDA_SHARE * free / token / _GROWTH)))
+    return max(4096, min(2**18, int(_CUDA_SHARE * free / token / _GROWTH)))
 
 
 class _Run:
@@ -190,7 +189,6 @@ class _Run:
 
     def answer(self, asked: list[int], tokens: int, progress: Progress | None) -> list[list[Ids]]:
         """Answers of all prompts; those not asked stay empty."""
-        spread = 1 if self.request.temperature == 0 else min(self.request.width, _SPREAD)
         lengths = [len(prompt) for prompt in self.prompts]
         for size, members in self._groups(asked):
             prefix = None
@@ -200,7 +198,7 @@ class _Run:
             for batch in batches(
                 members,
                 lengths,
-                tokens // spread,
+                tokens // self.request.spread,
                 self.request.max_new_tokens,
                 equal=not self.engine.plain,
             ):

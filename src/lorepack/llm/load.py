@@ -85,7 +85,7 @@ def load(
     with _quiet():
         tokenizer = _tokenizer(folder, trust_remote_code)
         model = _model(folder, tensors, kind, trust_remote_code)
-    model.requires_grad_(False).eval()
+    model.requires_grad_(False).eval().to(place)  # type: ignore[arg-type]
     check_finite(model, tensors)
     _check_vocabulary(folder, tokenizer, model)
     chat = ChatFormat(tokenizer, _stop_ids(model))
@@ -93,7 +93,7 @@ def load(
     return LanguageModel(
         name=os.fspath(name),
         path=folder,
-        model=model.to(place),  # type: ignore[arg-type]
+        model=model,
         tokenizer=tokenizer,
         chat=chat,
         device=place,
