@@ -12,7 +12,8 @@ from lorepack.cli.console import finish, json_option
 @json_option
 def command(run: str, as_json: bool) -> None:
     """Write RUN/report.html and the adapter's README.md from the run's files."""
-    import lorepack
+    from lorepack import reports
 
-    page = lorepack.report(run)
-    finish({"report": str(page)}, as_json, lambda: click.echo(str(page)))
+    card, page = reports.model_card(run), reports.report(run)
+    row = {"report": str(page), "card": str(card)}
+    finish(row, as_json, lambda: click.echo(f"report: {page}\ncard:   {card}"))

@@ -61,8 +61,8 @@ class PackResult:
 
     def to_json(self) -> dict[str, Any]:
         """The result as a JSON object."""
-        row = asdict(self)
-        return {**row, "report": str(self.report), "adapter": str(self.adapter)}
+        paths = {"report": str(self.report), "adapter": str(self.adapter)}
+        return {**asdict(self), **paths, "notes": list(self.notes)}
 
     def _repr_html_(self) -> str:
         """A small table, for notebooks."""
