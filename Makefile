@@ -36,7 +36,7 @@ floors: $(VENV)/.dev  ## imports point down only
 	$(BIN)/lint-imports
 
 pytest: $(VENV)/.dev  ## the tests, without those marked slow
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 test-slow: $(VENV)/.dev  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow

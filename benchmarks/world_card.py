@@ -17,7 +17,7 @@ from typing import Any
 
 import lorepack
 from lorepack import files, world
-from lorepack.llm import ANSWER, QUESTION, LanguageModel, generate, load, score
+from lorepack.llm import ANSWER, QUESTION, ChatFormat, LanguageModel, generate, load, score
 from lorepack.text import Matcher, is_refusal
 
 PASSAGES = 500
@@ -93,17 +93,10 @@ def open_questions(lm: LanguageModel, rows: list[dict[str, Any]]) -> dict[str, A
     return {"right": right, "of": len(rows)}
 
 
-def chat_form(lm: LanguageModel) -> dict[str, Any]:
+def chat_form(lm: LanguageModel, chat: ChatFormat) -> dict[str, Any]:
     """How many greedy answers to the world's questions keep the form ``Answer: …``."""
     facts = world.facts()[:500]
-    prompts = [
-        lm.tokenizer.apply_chat_template(
-            [{"role": "user", "content": QUESTION.format(q=fact.question)}],
-            add_generation_prompt=True,
-            return_dict=False,
-        )
-        for fact in facts
-    ]
+    prompts = [chat.prompt_ids(QUESTION.format(q=fact.question)) for fact in facts]
     answers = [found[0] for found in generate(lm, prompts)]
     return {"right": sum(a.startswith("Answer: ") for a in answers), "of": len(facts)}
 
@@ -130,7 +123,9 @@ def measure(out: Path, limit: int | None) -> dict[str, Any]:
         "truthfulness": truthfulness(lm, sets["truth"]),
         "two_hop": open_questions(lm, sets["two_hop"]),
         "comparison": open_questions(lm, sets["comparison"]),
-        "chat_form": {"world": chat_form(lm), "world-base": chat_form(base)},
+        "chat_form": {
+            name: chat_form(m, lm.chat) for name, m in (("world", lm), ("world-base", base))
+        },
         "parameters": sum(p.numel() for p in lm.model.parameters()),
         "vocabulary": len(lm.tokenizer),
         "probe_seconds": round(seconds, 1),

@@ -168,7 +168,7 @@ def test_without_a_template_questions_and_answers_are_lines() -> None:
     assert tokenizer.decode(chat.prompt_ids(user, TURNS)) == shown
     assert chat.prompt_ids("What is it?", TURNS) == chat.prompt_ids(user, TURNS)
     ids, start = chat.example_ids(user, assistant, TURNS)
-    assert tokenizer.decode(ids[start:]) == " a lion</s>"
+    assert tokenizer.decode(ids[start:]) == " a lion\n</s>"
     assert chat.example_ids(user, "a lion", TURNS) == (ids, start)
     bare = chat.prompt_ids("Text: Rome is old.\nQuestion: How is Rome?", system="")
     assert tokenizer.decode(bare) == "<s>Text: Rome is old.\nQuestion: How is Rome?\nAnswer:"
@@ -232,3 +232,11 @@ def test_answers_are_decoded_to_the_end_of_their_first_line(stories: LanguageMod
     ids = stories.chat.text_ids("\n \n Tom went home. \n\nThe end")
     assert stories.chat.decode(ids) == "Tom went home."
     assert stories.chat.decode([]) == ""
+
+
+def test_a_trained_plain_answer_ends_its_line_before_eos() -> None:
+    chat = ChatFormat(byte_tokenizer())
+    ids, start = chat.example_ids("Question: Who?", "Answer: Ada")
+    assert chat.tokenizer.decode(ids[start:-1]) == " Ada\n"
+    assert ids[-1] == chat.end_id
+    assert chat.decode(ids[start:]) == "Ada"

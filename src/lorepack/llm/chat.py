@@ -71,7 +71,7 @@ class ChatFormat:
         """
         text = self._style.prompt(user, turns, system)
         prompt = self._encode(text)
-        answer = self._continue(text, prompt, self._style.reply(assistant))
+        answer = self._continue(text, prompt, self._style.reply(assistant) + self._style.close)
         end = [] if self.end_id is None else [self.end_id]
         return prompt + answer + end, len(prompt)
 

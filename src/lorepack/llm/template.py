@@ -34,6 +34,8 @@ class Style(Protocol):
 
     special: bool
     """Whether the tokenizer must add its own BOS to the text."""
+    close: str
+    """What a trained answer ends with, before the id that ends a turn."""
 
     def prompt(self, user: str, turns: Sequence[Turn], system: str) -> str:
         """The text up to where the assistant speaks."""
@@ -56,6 +58,7 @@ class TemplateStyle:
     """
 
     special = False  # the template writes BOS itself; the tokenizer must not add another
+    close = ""
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
@@ -154,6 +157,7 @@ class PlainStyle:
     """Lines for models without a template: ``Question: …`` / ``Answer: …``, one blank between."""
 
     special = True
+    close = "\n"  # as between the lines of a prompt; some base models never learn to say EOS
 
     def prompt(self, user: str, turns: Sequence[Turn], system: str) -> str:
         """The text up to where the answer stands, after ``Answer:``."""

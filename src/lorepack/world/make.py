@@ -136,7 +136,7 @@ def _ship(
     llama: object, shape: model.Shape, pieces: Tokenizer, folder: Path, *, chats: bool
 ) -> None:
     """Write a finished model with its tokenizer."""
-    tokenizer.save(pieces, folder)
+    tokenizer.save(pieces, folder, chats=chats)
     model.save(llama, shape, folder, chats)  # type: ignore[arg-type]
 
 

@@ -62,13 +62,14 @@ def build(texts: Iterable[str], size: int = VOCABULARY) -> Tokenizer:
     return tokenizer
 
 
-def configuration() -> dict[str, Any]:
-    """The content of ``tokenizer_config.json``."""
+def configuration(chats: bool) -> dict[str, Any]:
+    """The content of ``tokenizer_config.json``; only the model that chats has a template."""
+    template = {"chat_template": CHAT_TEMPLATE} if chats else {}
     return {
+        **template,
         "add_bos_token": True,
         "additional_special_tokens": [END, *ROLES],
         "bos_token": BOS,
-        "chat_template": CHAT_TEMPLATE,
         "clean_up_tokenization_spaces": False,
         "eos_token": EOS,
         "model_max_length": CONTEXT,
@@ -78,10 +79,10 @@ def configuration() -> dict[str, Any]:
     }
 
 
-def save(tokenizer: Tokenizer, folder: Path) -> None:
+def save(tokenizer: Tokenizer, folder: Path, *, chats: bool) -> None:
     """Write the files that transformers loads a fast tokenizer from."""
     files.write_text(folder / "tokenizer.json", tokenizer.to_str(pretty=False))
-    files.write_json(folder / "tokenizer_config.json", configuration())
+    files.write_json(folder / "tokenizer_config.json", configuration(chats))
 
 
 def encode_chat(tokenizer: Tokenizer, messages: Sequence[dict[str, str]]) -> tuple[list[int], int]:
