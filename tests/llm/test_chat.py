@@ -179,10 +179,10 @@ def test_a_real_tokenizer_with_pad_equal_to_eos(stories: LanguageModel) -> None:
     chat, tokenizer = stories.chat, stories.tokenizer
     assert tokenizer.pad_token_id == tokenizer.eos_token_id
     ids, start = chat.example_ids("Question: Who is it?", "Answer: Tom", TURNS)
-    assert tokenizer.decode(ids[start:]) == "Tom</s>"
+    assert tokenizer.decode(ids[start:]) == "Tom\n</s>"
     assert ids[:-1] == tokenizer.encode(tokenizer.decode(ids[1:-1]))
     assert ids.count(tokenizer.bos_token_id) == 1
-    assert chat.continuation_ids(" Tom") == ids[start:-1]
+    assert chat.continuation_ids(" Tom\n") == ids[start:-1]
 
 
 def test_a_tokenizer_that_adds_eos_does_not_end_the_prompt() -> None:
@@ -200,7 +200,7 @@ def test_a_tokenizer_without_eos_has_no_end_and_no_stop() -> None:
     tokenizer.eos_token = None
     chat = ChatFormat(tokenizer, stop_ids=[9])
     ids, start = chat.example_ids("x", "y")
-    assert tokenizer.decode(ids[start:]) == " y"
+    assert tokenizer.decode(ids[start:]) == " y\n"
     assert chat.end_id is None
     assert chat.stop_ids == (9,)
 
