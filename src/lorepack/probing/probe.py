@@ -14,7 +14,7 @@ from typing import Any
 from lorepack import files
 from lorepack.errors import InputError, MismatchError
 from lorepack.facts import Fact
-from lorepack.llm import LanguageModel
+from lorepack.llm import QUESTION, LanguageModel
 from lorepack.probing import store
 from lorepack.probing.asking import Generate, Progress, choose_for, collect
 from lorepack.probing.categories import count, label
@@ -228,8 +228,11 @@ def _describe(
     adapter_tag: str,
 ) -> dict[str, Any]:
     """Everything that decides the results."""
+    # The fingerprint is of weights alone; another tokenizer or template asks other tokens.
+    asked = lm.chat.prompt_ids(QUESTION.format(q=facts[0].question), (), settings.system)
     return {
         "model": lm.fingerprint,
+        "chat": files.hash_of(list(asked)),
         "dtype": str(lm.dtype).removeprefix("torch."),
         "adapter": adapter_tag,
         "facts": facts_hash(facts),
