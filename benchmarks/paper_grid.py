@@ -1,6 +1,6 @@
 """The published grid in small, on the world: what K and the kind of extra data do.
 
-``python -m benchmarks.paper_grid [--out DIR] [--seeds 3] [--set key=value]`` trains N ∈ {10, 50,
+``python -m benchmarks.paper_grid [--out DIR] [--seeds 0 1 2] [--set key=value]`` trains N ∈ {10, 50,
 200} Unknown facts with K ∈ {0, 1, 4} HighlyKnown facts or paraphrases each, by the paper's recipe
 (arXiv 2502.14502), audits each adapter on the same 600 stratified facts with greedy answers, and
 prints a table. One more pair of mixes of equal size, one with an over-represented answer and one
@@ -55,10 +55,10 @@ class Bench:
     out: Path
 
 
-def prepare(out: Path, recipe: Recipe) -> Bench:
+def prepare(out: Path, recipe: Recipe, prompts: int) -> Bench:
     """Load the world's model, probe all its facts (greedy), and choose the audited ones."""
     lm, facts = load("world"), world.facts()
-    settings = ProbeSettings.named("recommended").override({"samples": "0"})
+    settings = ProbeSettings.named("recommended").override({"samples": 0, "prompts": prompts})
     audited = sample(facts, AUDITED, seed=0)
     everything = probing.probe(lm, facts, out / "everything", settings)
     before = probing.probe(lm, audited, out / "before", settings, pool=facts)
@@ -191,15 +191,16 @@ def main() -> int:
     """Run all cells, print the table and one JSON line."""
     parser = argparse.ArgumentParser("python -m benchmarks.paper_grid", description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("paper-grid"))
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--prompts", type=int, default=10, help="prompts a fact is asked through")
     parser.add_argument("--recipe", default="paper")
     parser.add_argument("--set", action="append", default=[], dest="sets", metavar="KEY=VALUE")
     parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES))
     given = parser.parse_args()
     recipe = Recipe.named(given.recipe).override(given.sets)
-    bench = prepare(given.out, recipe)
+    bench = prepare(given.out, recipe, given.prompts)
     rows: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for seed in range(given.seeds):
+    for seed in given.seeds:
         for size in given.sizes:
             for mode, each in MODES:
                 label = f"{size} + {each} {mode}" if each else f"{size} alone"
