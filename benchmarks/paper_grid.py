@@ -1,10 +1,11 @@
 """The published grid in small, on the world: what K and the kind of extra data do.
 
-``python -m benchmarks.paper_grid [--out DIR] [--seeds 0 1 2] [--set key=value]`` trains N ∈ {10, 50,
-200} Unknown facts with K ∈ {0, 1, 4} HighlyKnown facts or paraphrases each, by the paper's recipe
-(arXiv 2502.14502), audits each adapter on the same 600 stratified facts with greedy answers, and
-prints a table. One more pair of mixes of equal size, one with an over-represented answer and one
-without, shows whether answers collapse. Finished cells are kept; the same command goes on.
+``python -m benchmarks.paper_grid [--out DIR] [--seeds 0 1 2] [--set key=value]`` trains
+N ∈ {10, 50, 200} Unknown facts with K ∈ {0, 1, 4} HighlyKnown facts or paraphrases each, by the
+paper's recipe (arXiv 2502.14502), audits each adapter on the same 600 stratified facts with greedy
+answers, and prints a table. One more pair of mixes of equal size, one with an over-represented
+answer and one without, shows whether answers collapse. Finished cells are kept; the same command
+goes on.
 """
 
 from __future__ import annotations
