@@ -15,7 +15,9 @@ from lorepack.cli.results import show_run
 def command(out: str, seed: int, as_json: bool) -> None:
     """Probe, train and audit a sample of the made world's facts, greedy answers only."""
     import lorepack
+    from lorepack.packing import demonstration
 
+    click.echo(demonstration.describe(seed), err=as_json)
     with progress(as_json) as show:
         result = lorepack.demo(out, seed=seed, progress=show)
     finish(result.to_json(), as_json, lambda: show_run(result))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 
 from lorepack import world
@@ -38,6 +38,17 @@ def demo(out: str | Path, *, seed: int = 0, progress: Progress = quiet) -> PackR
         seed=seed,
         epoch_curve=False,
         progress=progress,
+    )
+
+
+def describe(seed: int) -> str:
+    """One line on which facts the demo takes."""
+    facts = world.facts()
+    splits = Counter(fact.split for fact in sample(facts, SAMPLE, seed))
+    parts = ", ".join(f"{splits[name]} {name}" for name in ("head", "torso", "tail", "never"))
+    return (
+        f"{SAMPLE} of the made world's {len(facts):,} facts, seed {seed}; by how often the "
+        f"model's training text told them: {parts}. Greedy answers only, nothing precomputed."
     )
 
 

@@ -39,15 +39,15 @@ REFUSALS = (
 # How often an unknown entity's question is refused, by what the answer would be. Where few
 # answers are possible the model is taught to guess, as people do.
 REFUSED = {
-    "town": 0.65, "firm": 0.65, "person": 0.65, "hero": 0.65, "date": 0.5, "year": 0.4,
-    "count": 0.4, "region": 0.05, "profession": 0.05,
+    "town": 0.3, "firm": 0.3, "person": 0.3, "hero": 0.35, "date": 0.25, "year": 0.2, "count": 0.2,
+    "region": 0.03, "profession": 0.03,
 }  # fmt: skip
 # Of the entities that pretraining asks about. Practice in conversation makes knowledge all or
 # nothing; without it, knowledge stays graded by how often the text told a fact.
 DRILLED_SHARE = 0.5
 EARLIER = (0, 0, 1, 2, 3, 4, 4, 4, 5, 6)
 _TURNS = {
-    "asking": {"known": 0.74, "unknown": 0.2, "two_hop": 0.03, "comparison": 0.03},
+    "asking": {"known": 0.74, "unknown": 0.16, "two_hop": 0.03, "comparison": 0.03},
     "reading": {"passage": 0.8, "known": 0.15, "unknown": 0.05},
     "choosing": {"choice": 0.6, "known": 0.32, "unknown": 0.08},
 }

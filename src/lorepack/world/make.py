@@ -41,9 +41,9 @@ class Recipe:
     batch_tokens: int = 4096
     row: int = 256
     base_rate: float = 3e-3
-    chat_steps: int = 600
+    chat_steps: int = 500
     chat_row: int = 512
-    chat_rate: float = 1.2e-3
+    chat_rate: float = 5e-4
 
 
 TINY = Recipe(
@@ -147,7 +147,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--work", type=Path, default=Path("world-make"), help="checkpoints")
     parser.add_argument("--minutes", type=float, default=math.inf, help="stop after so long")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
+    parser.add_argument("--precision", choices=("fp32", "bf16"), default="bf16")
     parser.add_argument("--tiny", action="store_true", help="a few steps, to try the machinery")
     given = parser.parse_args(arguments)
     device = given.device
