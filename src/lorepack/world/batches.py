@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 IGNORED = -100  # label of a position without loss
+REHEARSE_EVERY = 4  # after so many batches of chats, one of the plain text
 LONG_EVERY = 8  # each n-th batch has rows as long as the context
 
 Batch = tuple["NDArray[np.int64]", "NDArray[np.int64]"]
@@ -83,6 +84,24 @@ def chat(tokenizer: Tokenizer, batch_tokens: int, length: int, steps: int) -> li
                 place += len(ids)
                 waiting = next(source)
         made.append((rows, labels))
+    return made
+
+
+def rehearsed(talk: list[Batch], text: list[Batch]) -> list[Batch]:
+    """Chats with plain text between them, so that what no chat asks about is not forgotten.
+
+    Args:
+        talk: batches of chats.
+        text: batches of the pretraining text; the first ones are taken again.
+
+    Returns:
+        All of ``talk``, one batch of ``text`` after every `REHEARSE_EVERY`.
+    """
+    made: list[Batch] = []
+    for number, batch in enumerate(talk, 1):
+        made.append(batch)
+        if number % REHEARSE_EVERY == 0:
+            made.append(text[number // REHEARSE_EVERY % len(text)])
     return made
 
 

@@ -51,7 +51,7 @@ _TURNS = {
     "reading": {"passage": 0.8, "known": 0.15, "unknown": 0.05},
     "choosing": {"choice": 0.6, "known": 0.32, "unknown": 0.08},
 }
-_CONVERSATIONS = {"asking": 0.62, "reading": 0.24, "choosing": 0.14}
+_CONVERSATIONS = {"asking": 0.46, "reading": 0.38, "choosing": 0.16}
 
 
 @dataclass(frozen=True)

@@ -41,9 +41,9 @@ class Recipe:
     batch_tokens: int = 4096
     row: int = 256
     base_rate: float = 3e-3
-    chat_steps: int = 500
+    chat_steps: int = 800
     chat_row: int = 512
-    chat_rate: float = 5e-4
+    chat_rate: float = 9e-4
 
 
 TINY = Recipe(
@@ -102,6 +102,7 @@ def make(
         )  # fmt: skip
         _ship(llama, shape, pieces, out / "world-base", chats=False)
         talk = batches.chat(pieces, recipe.batch_tokens, recipe.chat_row, recipe.chat_steps)
+        talk = batches.rehearsed(talk, plain)
         key = _key(recipe, device, precision, *(rows for rows, _ in talk))
         fitting.fit(
             llama, talk, fitting.Schedule(rate=recipe.chat_rate, warmup=60),
