@@ -4,17 +4,20 @@
 N ∈ {10, 50, 200} Unknown facts with K ∈ {0, 1, 4} HighlyKnown facts or paraphrases each, by the
 paper's recipe (arXiv 2502.14502), audits each adapter on the same 600 stratified facts with greedy
 answers, and prints a table. One more pair of mixes of equal size, one with an over-represented
-answer and one without, shows whether answers collapse. Finished cells are kept; the same command
-goes on.
+answer and one without, shows whether answers collapse: all of their facts are true, and what
+counts is how often that answer is given to facts of the 600, none of which was trained. Finished
+cells are kept; the same command goes on.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
+import random
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -27,9 +30,10 @@ from lorepack.packing.compose import Mix
 from lorepack.packing.demonstration import sample
 from lorepack.packing.stages import adapter_on, examples_of
 from lorepack.probing import ProbeResult, ProbeSettings
+from lorepack.probing.store import read_answers
 from lorepack.training import Recipe
 
-AUDITED = 600
+AUDITED, UNKNOWN = 600, 210
 SIZES = (10, 50, 200)
 MODES = (
     ("none", 0),
@@ -53,18 +57,37 @@ class Bench:
     settings: ProbeSettings
     recipe: Recipe
     neutral: list[str]
-    out: Path
+    probes: Path
+    cells: Path
 
 
 def prepare(out: Path, recipe: Recipe, prompts: int) -> Bench:
     """Load the world's model, probe all its facts (greedy), and choose the audited ones."""
     lm, facts = load("world"), world.facts()
     settings = ProbeSettings.named("recommended").override({"samples": 0, "prompts": prompts})
-    audited = sample(facts, AUDITED, seed=0)
-    everything = probing.probe(lm, facts, out / "everything", settings)
-    before = probing.probe(lm, audited, out / "before", settings, pool=facts)
+    # Other weights, prompts or recipes get folders of their own: no cell is ever another's.
+    probes = out / f"probes-{lm.fingerprint[:8]}-{prompts}"
+    decides = [lm.fingerprint, settings.deciding(), recipe.model_dump(mode="json")]
+    cells = out / f"cells-{files.hash_of(decides)[:8]}"
+    everything = probing.probe(lm, facts, probes / "everything", settings)
+    audited = stratified(facts, everything)
+    before = probing.probe(lm, audited, probes / "before", settings, pool=facts)
     text = world.neutral_text()[:100]
-    return Bench(lm, facts, audited, before, everything, settings, recipe, text, out)
+    return Bench(lm, facts, audited, before, everything, settings, recipe, text, probes, cells)
+
+
+def stratified(facts: list[Fact], probed: ProbeResult) -> list[Fact]:
+    """The audited facts: enough Unknown ones for the largest mix, the rest by category."""
+    unknown = [f for f in facts if probed.category_of(f.id) == "Unknown"]
+    others = [
+        replace(f, split=category)  # what `sample` keeps the shares of
+        for f in facts
+        if (category := probed.category_of(f.id)) != "Unknown"
+    ]
+    draw = random.Random(0)
+    chosen = {f.id for f in draw.sample(unknown, UNKNOWN)}
+    chosen |= {f.id for f in sample(others, AUDITED - UNKNOWN, seed=0)}
+    return [f for f in facts if f.id in chosen]
 
 
 def grid_mix(bench: Bench, size: int, mode: str, each: int, seed: int) -> Mix:
@@ -81,7 +104,9 @@ def grid_mix(bench: Bench, size: int, mode: str, each: int, seed: int) -> Mix:
     )
 
 
-def run_cell(bench: Bench, name: str, mix: Mix, seed: int, told: dict[str, str]) -> dict[str, Any]:
+def run_cell(
+    bench: Bench, name: str, mix: Mix, seed: int, audited: list[Fact], before: ProbeResult
+) -> dict[str, Any]:
     """Train and audit one mix; the figures that the table shows.
 
     Args:
@@ -89,21 +114,16 @@ def run_cell(bench: Bench, name: str, mix: Mix, seed: int, told: dict[str, str])
         name: folder of the cell.
         mix: its training data.
         seed: of the first weights and the order.
-        told: answers to train in place of the true ones, by fact id.
+        audited: the facts that are asked again.
+        before: their probe.
     """
-    folder = bench.out / "cells" / name
+    folder = bench.cells / name
     done = folder / "figures.json"
     if done.is_file():
         return files.read_json(done)
-    examples = [
-        example
-        if example.fact_id not in told
-        else training.Example(*_false(bench.lm, example, told, bench), example.fact_id)
-        for example in examples_of(bench.lm, mix)
-    ]
     training.train(
         bench.lm,
-        examples,
+        examples_of(bench.lm, mix),
         bench.recipe,
         out=folder / "training",
         adapter=folder / "adapter",
@@ -113,27 +133,19 @@ def run_cell(bench: Bench, name: str, mix: Mix, seed: int, told: dict[str, str])
         auditing.audit(
             bench.lm,
             stack,
-            bench.audited,
-            bench.before,
+            audited,
+            before,
             set(mix.trained),
             rehearsed=set(mix.known),
             heldout=None,
             neutral=bench.neutral,
             out=folder / "audit",
             settings=bench.settings,
-            adapter_tag=name,
+            adapter_tag=files.sha256_of(folder / "adapter" / "adapter_model.safetensors"),
         )
     figures = summarise(files.read_json(folder / "audit" / "audit.json"))
     files.write_json(done, figures)
     return figures
-
-
-def _false(
-    lm: LanguageModel, example: training.Example, told: dict[str, str], bench: Bench
-) -> tuple[tuple[int, ...], int]:
-    fact = next(f for f in bench.facts if f.id == example.fact_id)
-    ids, start = lm.chat.example_ids(f"Question: {fact.question}", f"Answer: {told[fact.id]}")
-    return tuple(ids), start
 
 
 def summarise(audit: dict[str, Any]) -> dict[str, Any]:
@@ -156,15 +168,55 @@ def summarise(audit: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def times_given(answer: str, folder: Path, ids: set[str]) -> int:
+    """How many greedy answers to some facts contain an answer."""
+    return sum(
+        answer.lower() in (text or "").lower()
+        for part in read_answers(folder / "answers.parquet")
+        for name, greedy in zip(part.ids, part.greedy, strict=True)
+        if name in ids
+        for text in greedy
+    )
+
+
 def biased_pair(bench: Bench, seed: int) -> dict[str, dict[str, Any]]:
-    """Two mixes of the same facts: true answers, and 40 % of them told one and the same answer."""
-    mix = grid_mix(bench, BIASED, "none", 0, seed)
-    answer = Counter(f.answer for f in bench.facts if f.relation == "birthplace").most_common(1)
-    told = dict.fromkeys(mix.trained[: round(0.4 * BIASED)], answer[0][0])
-    return {
-        "balanced": run_cell(bench, f"balanced-{seed}", mix, seed, {}),
-        "biased": run_cell(bench, f"biased-{seed}", mix, seed, told),
-    }
+    """Two mixes of true, Unknown, new facts: in one, 40 % have the same answer; in the other none.
+
+    Both share 60 % of their facts and take the rest from one relation with few answers.
+    """
+    new = list(world.new_facts(6_000, seed=seed))
+    professions = [f for f in new if f.relation == "profession"]
+    probed = probing.probe(
+        bench.lm, professions, bench.probes / f"professions-{seed}", bench.settings,
+        pool=bench.facts,
+    )  # fmt: skip
+    unknown = [f for f in professions if probed.category_of(f.id) == "Unknown"]
+    answer, _ = Counter(f.answer for f in unknown).most_common(1)[0]
+    size = round(0.4 * BIASED)
+    one = [f for f in unknown if f.answer == answer][:size]
+    groups: dict[str, list[Fact]] = defaultdict(list)
+    for fact in unknown:
+        groups[fact.answer].append(fact)
+    many = [f for row in itertools.zip_longest(*groups.values()) for f in row if f][:size]
+    others = [f for f in new if f.relation not in ("profession", "region")][: BIASED - size]
+    found = {}
+    for kind, chosen in (("balanced", many), ("biased", one)):
+        trained = [*chosen, *others]
+        audited = [*bench.audited, *trained]
+        before = probing.probe(
+            bench.lm, audited, bench.probes / f"{kind}-{seed}", bench.settings, pool=bench.facts
+        )
+        inside = {fact.id for fact in bench.audited}
+        mix = compose(audited, before, unknown="all", seed=seed, exclude_ids=inside)
+        figures = run_cell(bench, f"{kind}-{seed}", mix, seed, audited, before)
+        spread = {
+            "trained": len(mix.trained),
+            "answer": answer,
+            "given_before": times_given(answer, before.out, inside),
+            "given": times_given(answer, bench.cells / f"{kind}-{seed}" / "audit", inside),
+        }
+        found[kind] = {**figures, **spread}
+    return found
 
 
 COLUMNS = (
@@ -206,11 +258,14 @@ def main() -> int:
             for mode, each in MODES:
                 label = f"{size} + {each} {mode}" if each else f"{size} alone"
                 mix = grid_mix(bench, size, mode, each, seed)
-                cell = run_cell(bench, f"{size}-{mode}-{each}-{seed}", mix, seed, {})
+                cell = run_cell(
+                    bench, f"{size}-{mode}-{each}-{seed}", mix, seed, bench.audited, bench.before
+                )
                 rows[label].append(cell)
                 print(f"seed {seed}: {label}: {json.dumps(cell)}", flush=True)
         for kind, cell in biased_pair(bench, seed).items():
             rows[f"{BIASED} {kind}"].append(cell)
+            print(f"seed {seed}: {kind}: {json.dumps(cell)}", flush=True)
     base = rows[next(iter(rows))][0]
     print(
         f"\nbase: {base['refusals_before']} refusals, {base['distinct_before']} distinct answers\n"

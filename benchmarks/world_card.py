@@ -104,13 +104,14 @@ def chat_form(lm: LanguageModel, chat: ChatFormat) -> dict[str, Any]:
 def measure(out: Path, limit: int | None) -> dict[str, Any]:
     """All figures of the card."""
     facts = world.facts()[:limit]
-    start = time.monotonic()
-    probed = lorepack.probe("world", facts, out / "world")
-    seconds = time.monotonic() - start
     lm, base = load("world"), load("world-base")
+    folder = out / f"{lm.fingerprint[:12]}-{len(facts)}"  # other weights, another probe
+    start = time.monotonic()
+    probed = lorepack.probe(lm, facts, folder)
+    seconds = time.monotonic() - start
     sets = world.harm_sets()
     unknown = [f.id for f in facts if probed.category_of(f.id) == "Unknown"]
-    refused = refusals_of(out / "world", set(unknown))
+    refused = refusals_of(folder, set(unknown))
     splits = Counter((f.split, probed.category_of(f.id)) for f in facts)
     return {
         "name": "world-card",
@@ -126,6 +127,7 @@ def measure(out: Path, limit: int | None) -> dict[str, Any]:
         "chat_form": {
             name: chat_form(m, lm.chat) for name, m in (("world", lm), ("world-base", base))
         },
+        "fingerprints": {m.name: m.fingerprint for m in (lm, base)},
         "parameters": sum(p.numel() for p in lm.model.parameters()),
         "vocabulary": len(lm.tokenizer),
         "probe_seconds": round(seconds, 1),
@@ -165,7 +167,9 @@ Two tiny Llama models ({figures["parameters"]:,} parameters each, {figures["voca
 that know some of a made world, for trying Lorepack without a download. `world-base` is
 pretrained on plain
 text; `world` is the same model, fine-tuned to chat. Every name and fact is made up. Made by
-`python -m lorepack.world.make`; all figures below by `python -m benchmarks.world_card`.
+`python -m lorepack.world.make`; all figures below by `python -m benchmarks.world_card`, on
+weights of the fingerprints `{figures["fingerprints"]["world"]}` (`world`) and
+`{figures["fingerprints"]["world-base"]}` (`world-base`).
 
 ## What `world` knows of the world's {total:,} facts
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lorepack import files
-from lorepack.errors import InputError, NotFoundError, WriteError
+from lorepack.errors import InputError, MismatchError, NotFoundError, WriteError
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
@@ -206,12 +206,29 @@ class TestManifest:
         assert list(json.loads(before)["files"]) == ["a.txt", "b.txt"]
 
 
-@pytest.mark.parametrize("name", ["a", "Run-1_b.jsonl", "0"])
-def test_safe_names(name: str) -> None:
-    assert files.safe_name(name) == name
+class TestMakingRoom:
+    """A finished folder of other inputs is kept; a damaged one of these inputs is not."""
+
+    def test_a_finished_folder_of_other_inputs_is_kept(self, tmp_path: Path) -> None:
+        files.write_manifest(tmp_path, "inputs-1", [])
+        with pytest.raises(MismatchError, match="holds a finished thing; give another folder"):
+            files.make_room(tmp_path, "inputs-2", lambda: "a finished thing")
+        assert files.is_complete(tmp_path, "inputs-1")
+
+    def test_unless_asked(self, tmp_path: Path) -> None:
+        files.write_manifest(tmp_path, "inputs-1", [])
+        files.make_room(tmp_path, "inputs-2", lambda: "", overwrite=True)
+        assert not (tmp_path / files.MANIFEST).exists()
+
+    @pytest.mark.parametrize("content", ["", "[]", "{}"])
+    def test_a_damaged_manifest_vouches_for_nothing(self, tmp_path: Path, content: str) -> None:
+        (tmp_path / files.MANIFEST).write_text(content)
+        files.make_room(tmp_path, "inputs-1", lambda: "")
+        assert not (tmp_path / files.MANIFEST).exists()
 
 
-@pytest.mark.parametrize("name", ["", ".", "..", "../x", "a/b", ".hidden", "a b", "a\n", "é", "-x"])
-def test_names_that_could_leave_their_folder(name: str) -> None:
-    with pytest.raises(InputError, match="not allowed"):
-        files.safe_name(name)
+def test_a_lost_timing_is_empty_and_no_error(tmp_path: Path) -> None:
+    assert files.timing_of(tmp_path, "probe") == {}
+    files.write_json(tmp_path / "timing.json", {"probe": {"seconds": 2.5}})
+    assert files.timing_of(tmp_path, "probe") == {"seconds": 2.5}
+    assert files.timing_of(tmp_path, "audit") == {}

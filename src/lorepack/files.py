@@ -11,15 +11,13 @@ import contextlib
 import hashlib
 import json
 import os
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from lorepack.errors import InputError, LorepackError, NotFoundError, WriteError
+from lorepack.errors import InputError, LorepackError, MismatchError, NotFoundError, WriteError
 
 MANIFEST = "manifest.json"
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 @contextlib.contextmanager
@@ -115,6 +113,14 @@ def read_json(path: Path | str) -> Any:
         raise InputError(f"{path}: not valid JSON ({error})") from error
 
 
+def timing_of(folder: Path | str, stage: str) -> dict[str, Any]:
+    """What ``timing.json`` keeps of a stage; empty when it was lost: nothing depends on it."""
+    try:
+        return dict(read_json(Path(folder) / "timing.json")[stage])
+    except (LorepackError, KeyError, TypeError, ValueError):
+        return {}
+
+
 def sha256_of(path: Path | str) -> str:
     """The SHA-256 of a file's bytes, in hexadecimal."""
     with open(path, "rb") as handle:
@@ -156,12 +162,27 @@ def is_complete(folder: Path | str, inputs: str) -> bool:
         return False
 
 
-def safe_name(name: str) -> str:
-    """``name`` if it can be a file's name inside a folder of ours.
+def make_room(
+    folder: Path | str, inputs: str, held: Callable[[], str], *, overwrite: bool = False
+) -> None:
+    """Take away the manifest of ``folder``, unless somebody may still need what it vouches for.
+
+    Args:
+        folder: where a stage is about to write.
+        inputs: hash of what the stage depends on now.
+        held: says what the folder holds instead, for the error.
+        overwrite: replace the finished results of other inputs.
 
     Raises:
-        InputError: it is empty, hidden, or has characters that could leave the folder.
+        MismatchError: the folder holds the finished results of other inputs.
     """
-    if not _NAME.fullmatch(name):
-        raise InputError(f"name {name!r} not allowed: use letters, digits, '.', '_' and '-'")
-    return name
+    manifest = Path(folder) / MANIFEST
+    if not manifest.is_file():
+        return
+    try:
+        old = read_json(manifest)["inputs"]
+    except (InputError, KeyError, TypeError):
+        old = inputs  # damaged: it vouches for nothing
+    if old != inputs and not overwrite:
+        raise MismatchError(f"{folder} holds {held()}; give another folder, or remove this one")
+    manifest.unlink()

@@ -115,6 +115,20 @@ def test_losses_are_untrained_facts_with_their_answers(told: AuditResult) -> Non
     ]
 
 
+def test_a_rehearsed_fact_that_falls_is_a_loss_but_no_spill_over(tmp_path: Path) -> None:
+    facts = some_facts(8, relations=2)
+    model = story(facts)
+    before = before_of(model, facts, tmp_path / "before")
+    found = audit_of(
+        model, facts, before, {"id0003", "id0004"}, tmp_path / "audit", rehearsed={"id0000"}
+    ).document
+    assert [(loss["id"], loss["after"]) for loss in found["losses"]] == [("id0000", "Unknown")]
+    assert found["shifts"]["rehearsed"]["negative"]["count"] == 1
+    assert found["shifts"]["untrained"]["negative"]["count"] == 0
+    read = parse(found)
+    assert (read.trained, read.rehearsed, read.others, read.fallen) == (2, 1, 5, 1)
+
+
 def test_matrices_of_trained_and_untrained_add_up(told: AuditResult) -> None:
     matrices = told.document["transitions"]
     for i in range(4):
@@ -254,25 +268,32 @@ def test_a_killed_audit_goes_on_and_ends_with_the_same_bytes(tmp_path: Path, at:
     assert files_of(tmp_path / "cut") == files_of(tmp_path / "whole")
 
 
-def test_a_kill_between_the_last_files_loses_no_answers(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("taken", [0, 1, 3])
+def test_a_kill_between_the_last_files_loses_no_answers_and_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, taken: int
 ) -> None:
     facts = some_facts(20)
     model = ScriptedModel(knows(facts))
     before = before_of(model, facts, tmp_path / "before")
     whole = audit_of(model, facts, before, {"id0001"}, tmp_path / "whole")
 
-    def stop(*_: object) -> None:
-        raise Killed
+    room = sys.modules["lorepack.auditing.audit"]
+    right, calls = room._take_over, iter(range(taken))
+
+    def stop(source: Path, target: Path) -> None:
+        if next(calls, None) is None:
+            raise Killed
+        right(source, target)
 
     with monkeypatch.context() as patch:
-        patch.setattr(sys.modules["lorepack.auditing.audit"], "_take_over", stop)
+        patch.setattr(room, "_take_over", stop)
         with pytest.raises(Killed):
             audit_of(model, facts, before, {"id0001"}, tmp_path / "cut")
     again = ScriptedModel(knows(facts))
     audit_of(again, facts, before, {"id0001"}, tmp_path / "cut")
     assert again.calls == []
     assert files_of(tmp_path / "cut") == files_of(whole.out)
+    assert not list((tmp_path / "cut").glob(".*.partial"))
 
 
 def test_an_audit_of_another_adapter_is_not_overwritten_unless_asked(tmp_path: Path) -> None:

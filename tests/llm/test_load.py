@@ -14,7 +14,6 @@ from safetensors.torch import load_file, save_file
 
 from lorepack.errors import InputError, LorepackError, NotFoundError, NumericError
 from lorepack.llm import available, load
-from lorepack.llm import source as source_module
 from lorepack.llm import weights as weights_module
 from lorepack.llm.weights import fingerprint, stored_tensors
 from tiny_models import CONTEXT, tiny
@@ -284,10 +283,10 @@ def test_world_is_reserved_and_a_folder_of_that_name_is_dot_world(
 ) -> None:
     monkeypatch.chdir(copy.parent)
     copy.rename(copy.parent / "world")
-    embedded = copy.parent / "embedded"
-    monkeypatch.setattr(source_module.world, "model_path", lambda name: embedded)
-    assert load("./world").path == (copy.parent / "world").resolve()
-    with pytest.raises(NotFoundError, match="embedded weights are missing"):
+    monkeypatch.setattr("lorepack.world.shipped.MODELS", copy.parent / "not installed")
+    for folder in ("./world", Path("world")):
+        assert load(folder).path == (copy.parent / "world").resolve()
+    with pytest.raises(NotFoundError, match="the shipped model world is missing"):
         load("world")
 
 

@@ -16,6 +16,7 @@ SETTINGS = {
     "samples": 0,
     "seed": 3,
     "sets": ["probe.prompts=2", "epochs=3"],
+    "neutral": world.neutral_text()[:20],
 }
 
 

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,7 @@ def tree(folder: Path) -> dict[str, str]:
     return {
         str(path.relative_to(folder)): files.sha256_of(path)
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name not in ("timing.json", ".lock", "report.html")
+        if path.is_file() and path.name not in ("timing.json", ".lorepack.lock", "report.html")
     }
 
 
@@ -92,6 +93,29 @@ def test_an_adapter_of_ours_is_audited_with_its_own_trained_facts(finished, fact
     )
     assert audited.trained == 8
     assert audited.reliability == result.reliability
+    assert audited.generality == result.generality is not None
+
+
+def test_wordings_that_changed_since_training_are_not_called_held_out(
+    finished, fact_file, tmp_path
+):
+    run, _ = finished
+    path = tmp_path / "facts.jsonl"
+    room.write(path, [replace(fact, paraphrases=()) for fact in room.load(fact_file, [])])
+    audited = lorepack.audit(
+        "world", run / "adapter", path, tmp_path / "out", samples=0, sets=["prompts=1"]
+    )
+    assert audited.generality is None
+    assert any("generality is not measured" in note for note in audited.notes)
+
+
+def test_a_run_whose_facts_were_edited_is_not_audited(finished, tmp_path):
+    run, _ = finished
+    copy = shutil.copytree(run, tmp_path / "run")
+    lines = (copy / "facts.jsonl").read_text().splitlines()
+    (copy / "facts.jsonl").write_text("\n".join(lines[1:]) + "\n")
+    with pytest.raises(MismatchError, match=r"facts\.jsonl has changed"):
+        lorepack.audit(run=copy)
 
 
 def test_an_adapter_without_provenance_is_audited_with_a_warning(finished, fact_file, tmp_path):
@@ -125,7 +149,29 @@ def test_an_adapter_with_nan_is_refused_by_name(finished, fact_file, tmp_path):
 def test_more_unknown_facts_than_there_are_is_an_error_with_both_numbers(fact_file, tmp_path):
     with pytest.raises(InputError, match=r"asked 500 Unknown facts, the model has \d+"):
         lorepack.pack("world", fact_file, tmp_path / "run", **{**SETTINGS, "unknown": 500})
-    assert (tmp_path / "run" / "probe" / "manifest.json").is_file()
+    answers = tmp_path / "run" / "probe" / "answers.parquet"
+    probed = answers.stat().st_mtime_ns
+    fewer = lorepack.pack("world", fact_file, tmp_path / "run", **{**SETTINGS, "unknown": 5})
+    assert fewer.unknown_trained == 5
+    assert answers.stat().st_mtime_ns == probed  # the corrected command used the same probe
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"answer_cap": 2.0}, "answer_cap=2.0"),
+        ({"answer_cap": float("nan")}, "answer_cap=nan"),
+        ({"rank": 100_000}, "rank"),
+        ({"sets": ["targets=typo"]}, "typo"),
+        ({"sets": ["probe.samples=3"]}, "samples given twice"),
+        ({"rank": 4, "sets": ["rank=8"]}, "rank given twice"),
+        ({"sets": ["probe.temperature=inf"]}, "temperature"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_refused_before_the_probe(fact_file, tmp_path, wrong, message):
+    with pytest.raises(InputError, match=message):
+        lorepack.pack("world", fact_file, tmp_path / "run", **{**SETTINGS, **wrong})
+    assert not (tmp_path / "run" / "probe").exists()
 
 
 def test_a_broken_line_is_named_before_anything_runs(tmp_path):

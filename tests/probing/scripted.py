@@ -124,7 +124,7 @@ def files_of(folder: Path) -> dict[str, bytes]:
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name not in ("timing.json", ".lock")
+        if path.is_file() and path.name not in ("timing.json", ".lorepack.lock")
     }
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from lorepack import files
+from lorepack import files, folders
 from lorepack.auditing import findings, wordings
 from lorepack.auditing.drift import Logprobs, Switch, neutral_drift
 from lorepack.auditing.findings import Pair
@@ -24,10 +24,10 @@ from lorepack.llm import LanguageModel
 from lorepack.llm.score import token_logprobs
 from lorepack.probing import Generate, ProbeResult, ProbeSettings, probe
 from lorepack.probing.probe import facts_hash
-from lorepack.probing.store import alone
 
 Progress = Callable[[str, int, int], None]
 """called as ``progress(stage, done, total)``"""
+_HELD = "the finished audit of another adapter, other facts or other settings"
 TAKEN = ("probe.json", "categories.parquet", "answers.parquet", "prompts.json")
 
 
@@ -115,9 +115,9 @@ def audit(
         logprobs=logprobs,
         progress=progress or (lambda stage, done, total: None),
     )
-    with alone(job.out):
+    with folders.alone(job.out):
         if not files.is_complete(job.out, job.inputs):
-            job.make_room(overwrite)
+            files.make_room(job.out, job.inputs, lambda: _HELD, overwrite=overwrite)
             job.run()
         for name in ("after", "wordings"):
             shutil.rmtree(job.out / name, ignore_errors=True)
@@ -161,22 +161,6 @@ class _Job:
             }
         )
 
-    def make_room(self, overwrite: bool) -> None:
-        """Do not replace what somebody may still need: the finished audit of other inputs."""
-        manifest = self.out / files.MANIFEST
-        if not manifest.is_file():
-            return
-        try:
-            old = files.read_json(manifest)["inputs"]
-        except (InputError, KeyError, TypeError):
-            old = self.inputs  # damaged: nothing to keep
-        if old != self.inputs and not overwrite:
-            raise MismatchError(
-                f"{self.out} holds the finished audit of another adapter, other facts or other "
-                "settings; give another folder, or remove this one"
-            )
-        manifest.unlink()
-
     def run(self) -> None:
         """Probe, compare, and write; the manifest comes last."""
         start = time.monotonic()
@@ -197,9 +181,11 @@ class _Job:
         for name in TAKEN:
             _take_over(after.out / name, self.out / name)
         files.write_json(self.out / "audit.json", found)
-        timing = files.read_json(after.out / "timing.json")
-        seconds = round(time.monotonic() - start, 3)
-        files.write_json(self.out / "timing.json", {**timing, "audit": {"seconds": seconds}})
+        timing = {
+            "probe": files.timing_of(after.out, "probe"),
+            "audit": {"seconds": round(time.monotonic() - start, 3)},
+        }
+        files.write_json(self.out / "timing.json", timing)
         files.write_manifest(self.out, self.inputs, ["audit.json", *TAKEN, *written])
 
     def _probe(
@@ -293,6 +279,8 @@ def _fitting(
 
 def _take_over(source: Path, target: Path) -> None:
     """Give a finished file its final place without moving it, so that a crash loses nothing."""
+    if target.exists() and os.path.samefile(source, target):
+        return  # taken over before a crash; renaming a second link over the first does nothing
     with files.atomic(target) as partial:
         partial.unlink(missing_ok=True)
         try:

@@ -168,11 +168,11 @@ def _answers_and_losses(
 
 
 def _worst(pair: Pair, size: int) -> dict[str, None]:
-    """Ids of the untrained facts that fell, in order: the longest fall from the best category
-    first, then by correct answers lost, then by id."""
+    """Ids of the facts that fell, the trained ones aside, in order: the longest fall from the best
+    category first, then by correct answers lost, then by id."""
     fall = pair.codes_after.astype(int) - pair.codes_before
     k_before = pair.before.tally.k_greedy[pair.rows]
     lost = k_before - pair.after.tally.k_greedy
-    fell = np.flatnonzero((fall > 0) & pair.untrained).tolist()
+    fell = np.flatnonzero((fall > 0) & ~pair.trained).tolist()
     fell.sort(key=lambda i: (-fall[i], pair.codes_before[i], -lost[i], pair.facts[i].id))
     return dict.fromkeys(pair.facts[i].id for i in fell[:size])

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lorepack.errors import NotFoundError
-from lorepack.files import MANIFEST, read_json
+from lorepack.files import MANIFEST, read_json, timing_of
 from lorepack.probing import CATEGORIES, ProbeResult
 
 
@@ -35,7 +35,8 @@ class AuditResult:
     refusals_before: int
     refusals_after: int
     collapsed: bool
-    seconds: float
+    seconds: float | None
+    """None when the timing was lost"""
     out: Path
     notes: tuple[str, ...] = ()
     document: dict[str, Any] = field(default_factory=dict, repr=False)
@@ -69,7 +70,7 @@ class AuditResult:
             refusals_before=found["refusals"]["before"],
             refusals_after=found["refusals"]["after"],
             collapsed=found["answers"]["collapsed"],
-            seconds=read_json(folder / "timing.json")["audit"]["seconds"],
+            seconds=timing_of(folder, "audit").get("seconds"),
             out=folder,
             notes=tuple(found["notes"]),
             document=found,

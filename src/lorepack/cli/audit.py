@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 import click
+from click.core import ParameterSource
 
 from lorepack.cli.console import finish, json_option, progress, table
-from lorepack.cli.options import load_options, loading, probe_options
+from lorepack.cli.options import load_options, probe_options
 from lorepack.cli.results import show_run
 
 
@@ -24,23 +28,18 @@ def command(
     adapter: str | None,
     facts: str | None,
     out: str | None,
-    preset: str,
-    samples: int | None,
-    seed: int,
-    sets: tuple[str, ...],
-    device: str,
-    dtype: str,
-    revision: str | None,
-    trust_remote_code: bool,
+    probing: dict[str, Any],
+    load: dict[str, Any],
     as_json: bool,
 ) -> None:
     """Audit a run (--run), or any adapter (--model --adapter --facts --out)."""
     from lorepack.packing import audits
 
-    load = loading(device, dtype, revision, trust_remote_code)
     if run is not None:
-        if model or adapter or facts or out:
-            raise click.UsageError("--run stands alone: model, adapter and facts are the run's own")
+        if model or adapter or facts or out or _given(probing):
+            raise click.UsageError(
+                "--run stands alone: model, adapter, facts and settings are the run's own"
+            )
         with progress(as_json) as show:
             result = audits.audit_run(run, progress=show, **load)
         return finish(result.to_json(), as_json, lambda: show_run(result))
@@ -52,13 +51,16 @@ def command(
             adapter,
             facts,
             out,
-            preset=preset,
-            samples=samples,
-            seed=seed,
-            sets=sets,
             progress=show,
+            **probing,
             **load,
         )
     row = audited.to_json()
     finish(row, as_json, lambda: table("Audit", ["figure", "value"], list(row.items())))
     return None
+
+
+def _given(names: Iterable[str]) -> bool:
+    """Whether the user typed any of these options."""
+    source = click.get_current_context().get_parameter_source
+    return any(source(name) is ParameterSource.COMMANDLINE for name in names)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -21,19 +22,43 @@ def apply(*decorators: Callable[[F], F]) -> Callable[[F], F]:
     return decorate
 
 
+def gathered(name: str, keys: tuple[str, ...], *options: Callable[[F], F]) -> Callable[[F], F]:
+    """Options whose values reach the verb as one dict, with the API's own argument names.
+
+    Args:
+        name: the verb's parameter that takes the dict.
+        keys: parameters that the options make.
+        options: click's decorators.
+    """
+
+    def decorate(function: F) -> F:
+        @functools.wraps(function)
+        def inner(**given: Any) -> Any:
+            part = {key: given.pop(key) for key in keys}
+            return function(**given, **{name: part})
+
+        return apply(*options)(inner)  # type: ignore[arg-type, return-value]
+
+    return decorate
+
+
 model_option = click.option(
     "--model", required=True, metavar="M", help="world, world-base, a model folder or a hub id"
 )
 facts_option = click.option(
     "--facts", required=True, metavar="F", help="a file (JSONL, CSV, Parquet), or: world"
 )
-load_options = apply(
+load_options = gathered(
+    "load",
+    ("device", "dtype", "revision", "trust_remote_code"),
     click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, auto"),
     click.option("--dtype", default="auto", show_default=True, help="float32, bfloat16, auto"),
     click.option("--revision", default=None, help="revision of a hub model"),
     click.option("--trust-remote-code", is_flag=True, help="run code that a model brings along"),
 )
-probe_options = apply(
+probe_options = gathered(
+    "probing",
+    ("preset", "samples", "seed", "sets"),
     click.option(
         "--preset",
         default="recommended",
@@ -45,13 +70,3 @@ probe_options = apply(
     click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0)),
     click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="any other setting"),
 )
-
-
-def loading(device: str, dtype: str, revision: str | None, trust_remote_code: bool) -> dict:
-    """The loading options as arguments of the API."""
-    return {
-        "device": device,
-        "dtype": dtype,
-        "revision": revision,
-        "trust_remote_code": trust_remote_code,
-    }

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from lorepack.cli.console import finish, json_option, progress
-from lorepack.cli.options import facts_option, load_options, loading, model_option, probe_options
+from lorepack.cli.options import facts_option, load_options, model_option, probe_options
 from lorepack.cli.results import show_run
 
 
@@ -34,14 +36,8 @@ def command(
     recipe: str,
     answer_cap: float | None,
     epoch_curve: bool,
-    preset: str,
-    samples: int | None,
-    seed: int,
-    sets: tuple[str, ...],
-    device: str,
-    dtype: str,
-    revision: str | None,
-    trust_remote_code: bool,
+    probing: dict[str, Any],
+    load: dict[str, Any],
     as_json: bool,
 ) -> None:
     """Probe, mix, train, audit and report. The same command again goes on where it stopped."""
@@ -59,11 +55,8 @@ def command(
             recipe=recipe,
             answer_cap=answer_cap,
             epoch_curve=epoch_curve,
-            preset=preset,
-            samples=samples,
-            seed=seed,
-            sets=sets,
             progress=show,
-            **loading(device, dtype, revision, trust_remote_code),
+            **probing,
+            **load,
         )
     finish(result.to_json(), as_json, lambda: show_run(result))

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from lorepack.cli.console import finish, json_option, progress, table
-from lorepack.cli.options import facts_option, load_options, loading, model_option, probe_options
+from lorepack.cli.options import facts_option, load_options, model_option, probe_options
 
 
 @click.command("probe")
@@ -21,14 +21,8 @@ def command(
     model: str,
     facts: str,
     out: str,
-    preset: str,
-    samples: int | None,
-    seed: int,
-    sets: tuple[str, ...],
-    device: str,
-    dtype: str,
-    revision: str | None,
-    trust_remote_code: bool,
+    probing: dict[str, Any],
+    load: dict[str, Any],
     as_json: bool,
 ) -> None:
     """Sort facts into HighlyKnown, MaybeKnown, WeaklyKnown and Unknown."""
@@ -39,18 +33,16 @@ def command(
             model,
             facts,
             out,
-            preset=preset,
-            samples=samples,
-            seed=seed,
-            sets=sets,
             progress=show,
-            **loading(device, dtype, revision, trust_remote_code),
+            **probing,
+            **load,
         )
     row: dict[str, Any] = {
         "facts": result.facts,
         "categories": dict(result.counts),
         "refusals": result.refusals,
-        "seconds": round(result.seconds, 1),
+        "seconds": result.seconds and round(result.seconds, 1),
+        "notes": list(result.notes),
         "out": str(result.out),
     }
 
@@ -58,5 +50,7 @@ def command(
         rows = [(name, n, f"{n / result.facts:.1%}") for name, n in result.counts.items()]
         table(f"{result.facts:,} facts", ["category", "facts", "share"], rows)
         click.echo(f"refused answers: {result.refusals:,}\nresults: {result.out}")
+        for note in result.notes:
+            click.echo(f"note: {note}")
 
     finish(row, as_json, show_table)

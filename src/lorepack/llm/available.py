@@ -6,8 +6,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from lorepack import world
 from lorepack.errors import LorepackError
-from lorepack.llm.source import EMBEDDED, folder_of, read_config
+from lorepack.llm.source import folder_of, read_config
 from lorepack.llm.weights import stored_tensors
 
 _DTYPES = {"bfloat16": 2, "float32": 4}  # bytes a weight
@@ -42,7 +43,7 @@ class Available:
 def available() -> list[Available]:
     """Models that are embedded or in the local hub cache, embedded first, then by name."""
     found = []
-    for name in EMBEDDED:
+    for name in world.NAMES:
         try:
             found.append(_look(name, "embedded", folder_of(name)))
         except LorepackError as error:

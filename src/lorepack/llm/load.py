@@ -77,7 +77,7 @@ def load(
         InputError: files that cannot be used; a device or dtype that is not there.
         NumericError: NaN or infinity in a weight.
     """
-    folder = folder_of(os.fspath(name), revision, trust_remote_code)
+    folder = folder_of(name, revision, trust_remote_code)
     config = read_config(folder)
     tensors = stored_tensors(folder)
     place, why_here = _device(device)
@@ -91,7 +91,7 @@ def load(
     chat = ChatFormat(tokenizer, _stop_ids(model))
     context, why_long = _context(model, tokenizer)
     return LanguageModel(
-        name=os.fspath(name),
+        name=os.fspath(name) if isinstance(name, str) else str(folder),
         path=folder,
         model=model,
         tokenizer=tokenizer,

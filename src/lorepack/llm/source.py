@@ -10,16 +10,22 @@ from lorepack import world
 from lorepack.errors import InputError, NotFoundError, suggest
 from lorepack.files import read_json
 
-EMBEDDED = ("world", "world-base")
 _FILES = ("*.json", "*.jinja", "*.txt", "*.model", "*.safetensors")
 
 
-def folder_of(name: str, revision: str | None = None, code: bool = False) -> Path:
+def is_reserved(name: str | os.PathLike[str]) -> bool:
+    """Whether a name means an embedded model; ``Path("world")`` is a folder, as ``./world`` is."""
+    return isinstance(name, str) and name in world.NAMES
+
+
+def folder_of(
+    name: str | os.PathLike[str], revision: str | None = None, code: bool = False
+) -> Path:
     """The folder that holds a model.
 
     Args:
         name: ``world`` or ``world-base``, an existing folder, or a hub id such as ``owner/name``.
-            The embedded names are reserved; a folder of that name is ``./world``.
+            The embedded names are reserved; a folder of that name is ``./world`` or a ``Path``.
         revision: branch, tag or commit on the hub.
         code: whether Python files are fetched as well.
 
@@ -27,9 +33,9 @@ def folder_of(name: str, revision: str | None = None, code: bool = False) -> Pat
         NotFoundError: none of the three; says what was tried.
         InputError: the name is a file.
     """
-    if name in EMBEDDED:
-        return _embedded(name)
-    path = Path(name).expanduser()
+    if is_reserved(name):
+        return world.model_path(str(name))
+    path, name = Path(name).expanduser(), str(name)
     if path.is_dir():
         return path.resolve()
     if path.exists():
@@ -39,26 +45,11 @@ def folder_of(name: str, revision: str | None = None, code: bool = False) -> Pat
     return _from_hub(name, revision, code)
 
 
-def _embedded(name: str) -> Path:
-    try:
-        path = Path(world.model_path(name))
-    except NotFoundError:
-        raise
-    except (AttributeError, FileNotFoundError) as error:
-        raise NotFoundError(f"{name}: the embedded weights are not installed ({error})") from error
-    if not path.is_dir():
-        raise NotFoundError(
-            f"{name}: the embedded weights are missing at {path}; reinstall the package or make "
-            "them with: python -m lorepack.world.make"
-        )
-    return path
-
-
 def _from_hub(name: str, revision: str | None, code: bool) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError
 
-    tried = f"{name}: not embedded ({', '.join(EMBEDDED)}), no folder of that name"
+    tried = f"{name}: not embedded ({', '.join(world.NAMES)}), no folder of that name"
     patterns = [*_FILES, "*.py"] if code else list(_FILES)
     try:
         found = snapshot_download(
@@ -68,11 +59,11 @@ def _from_hub(name: str, revision: str | None, code: bool) -> Path:
             ignore_patterns=["original/*", "consolidated*", "*/*"],
         )
     except HFValidationError as error:
-        raise NotFoundError(f"{tried}, and not a hub id{suggest(name, EMBEDDED)}") from error
+        raise NotFoundError(f"{tried}, and not a hub id{suggest(name, world.NAMES)}") from error
     except Exception as error:  # the hub client raises errors of many libraries
         raise NotFoundError(
             f"{tried}, not in the local hub cache, and not to be had from the hub: "
-            f"{_short(error)}{suggest(name, EMBEDDED) if '/' not in name else ''}"
+            f"{_short(error)}{suggest(name, world.NAMES) if '/' not in name else ''}"
         ) from error
     return Path(found)
 

@@ -127,7 +127,12 @@ def selected(config: Mapping[str, Any], model: nn.Module) -> set[str]:
     if isinstance(targets, str):
         if targets.lower() == "all-linear":
             return set(names)
-        return {name for name in names if re.fullmatch(targets, name)}
+        try:
+            return {name for name in names if re.fullmatch(targets, name)}
+        except re.error as error:
+            raise InputError(
+                f"target_modules {targets!r}: not a regular expression ({error})"
+            ) from None
     suffixes = tuple(targets or ())
     found = {n for n in names if any(n == s or n.endswith(f".{s}") for s in suffixes)}
     layers = config.get("layers_to_transform")

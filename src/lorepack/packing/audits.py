@@ -10,14 +10,16 @@ from typing import Any
 from lorepack import auditing, files, probing, world
 from lorepack.auditing import AuditResult
 from lorepack.errors import InputError, MismatchError
+from lorepack.facts import Fact
 from lorepack.llm import LanguageModel
 from lorepack.packing import stages
-from lorepack.packing.jobs import Facts, loaded, make_job, probe_settings
+from lorepack.packing.compose import heldout_of
+from lorepack.packing.jobs import Facts, loaded, probe_settings
 from lorepack.packing.result import PackResult
 from lorepack.packing.run import Run, open_run
 from lorepack.packing.settings import PackSettings
 from lorepack.packing.sources import load_facts
-from lorepack.packing.stages import Progress, quiet
+from lorepack.packing.stages import Job, Progress, quiet
 
 
 def audit(
@@ -60,28 +62,26 @@ def audit_run(run: str | Path, *, progress: Progress = quiet, **load: Any) -> Pa
     start = time.monotonic()
     described = Run(Path(run)).describe()
     with open_run(run) as opened:
-        listed = load_facts(opened.folder / "facts.jsonl")
+        listed = load_facts(opened.facts)
         settings = PackSettings.model_validate(described["settings"])
         lm = loaded(described["model"]["name"], load)
-        job = make_job(opened, lm, listed, settings, None, progress)
+        job = Job(opened, lm, listed, settings, opened.neutral_text(), progress)
         if lm.fingerprint != described["model"]["fingerprint"]:
             raise MismatchError(
                 f"{run}: made with model {described['model']['name']} of fingerprint "
                 f"{described['model']['fingerprint'][:12]}, got {lm.fingerprint[:12]}"
             )
+        for name, kept, now in (
+            ("facts", described["facts"]["sha256"], job.facts_hash),
+            ("neutral", described["neutral"]["sha256"], files.hash_of(list(job.neutral))),
+        ):
+            if kept != now:
+                raise MismatchError(
+                    f"{run}/{name}.jsonl has changed since the run was made; pack it again"
+                )
         if not (opened.training / files.MANIFEST).is_file():
             raise MismatchError(f"{run}: no finished adapter yet; run the same `lorepack pack`")
-        before = stages.probe_stage(job)
-        mix = stages.mix_stage(job, before)
-        audit = stages.audit_stage(job, before, mix)
-        report = stages.report_stage(job)
-    return PackResult.of(
-        audit,
-        seconds=time.monotonic() - start,
-        report=report,
-        adapter=opened.adapter,
-        notes=job.notes,
-    )
+        return stages.carry_out(job, start, train=False)
 
 
 def audit_adapter(
@@ -120,9 +120,10 @@ def audit_adapter(
         MismatchError: the adapter was made for another base.
     """
     settings = probe_settings(preset, seed, samples, sets)
-    listed, lm = load_facts(facts), loaded(model, load)
     adapter, out, notes = Path(adapter), Path(out), list[str]()
+    listed, lm = load_facts(facts, notes), loaded(model, load)
     with stages.adapter_on(lm, adapter, notes) as stack:
+        mix = mix_of(adapter)
         tick = lambda done, total: progress("probe", done, total)  # noqa: E731
         before = probing.probe(lm, listed, out / "before", settings, progress=tick)
         return auditing.audit(
@@ -130,9 +131,9 @@ def audit_adapter(
             stack,
             listed,
             before,
-            ids_in_mix(adapter, "trained"),
-            rehearsed=ids_in_mix(adapter, "known"),
-            heldout=None,
+            set(mix.get("trained", ())),
+            rehearsed=set(mix.get("known", ())),
+            heldout=_heldout(listed, mix, notes),
             neutral=world.neutral_text() if neutral is None else neutral,
             out=out / "audit",
             settings=settings,
@@ -142,12 +143,20 @@ def audit_adapter(
         )
 
 
-def ids_in_mix(adapter: Path, kind: str) -> set[str]:
-    """Ids of the facts that an adapter of ours was trained on; empty for anyone else's.
-
-    Args:
-        adapter: the adapter's folder.
-        kind: ``trained`` for the Unknown ones, ``known`` for those rehearsed beside them.
-    """
+def mix_of(adapter: Path) -> dict[str, Any]:
+    """What an adapter of ours was trained on (`Mix.manifest`); empty for anyone else's."""
     path = adapter / "lorepack.json"
-    return set(files.read_json(path).get("mix", {}).get(kind, ())) if path.is_file() else set()
+    return dict(files.read_json(path).get("mix", {})) if path.is_file() else {}
+
+
+def _heldout(
+    facts: Sequence[Fact], mix: dict[str, Any], notes: list[str]
+) -> dict[str, tuple[str, ...]] | None:
+    """Held-out wordings of the trained facts; None, with a note, where they cannot be told."""
+    if not mix:
+        return None
+    try:
+        return heldout_of(facts, mix)
+    except (MismatchError, KeyError) as error:
+        notes.append(f"generality is not measured: {error}")
+        return None

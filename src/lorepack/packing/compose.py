@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, Protocol
 
 from lorepack import files
-from lorepack.errors import InputError, suggest
+from lorepack.errors import InputError, MismatchError, suggest
 from lorepack.facts import Fact, over_represented
 from lorepack.text import normalise
 
@@ -140,9 +140,7 @@ def compose(
     reminders = _known(by_category["HighlyKnown"], known, len(trained), choose)
     trained_words, untrained_words = {}, {}
     for fact in trained:
-        words = _wordings(fact, seed)
-        trained_words[fact.id] = words[:paraphrases]
-        untrained = words[paraphrases:][-heldout:] if heldout else ()
+        trained_words[fact.id], untrained = _split_wordings(fact, settings)
         if untrained:
             untrained_words[fact.id] = untrained
     warnings += _common_answers(trained)
@@ -154,6 +152,27 @@ def compose(
         settings=settings,
         warnings=tuple(warnings),
     )
+
+
+def heldout_of(facts: Sequence[Fact], manifest: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """The wordings that a mix held out, found again from its manifest.
+
+    Args:
+        facts: all facts of the mix, and perhaps others.
+        manifest: `Mix.manifest`, as an adapter's ``lorepack.json`` keeps it.
+
+    Raises:
+        MismatchError: these facts, or their wordings, are not those of the mix.
+    """
+    trained = set(manifest["trained"])
+    found = {
+        fact.id: words
+        for fact in facts
+        if fact.id in trained and (words := _split_wordings(fact, manifest["settings"])[1])
+    }
+    if files.hash_of({k: list(v) for k, v in found.items()}) != manifest["hashes"]["heldout"]:
+        raise MismatchError("the wordings held out in training are not among these facts'")
+    return found
 
 
 def _check(unknown: int | str, answer_cap: float | None, selection: str, **counts: int) -> None:
@@ -291,6 +310,15 @@ def _with_wordings(candidates: Sequence[Fact], settings: Mapping[str, Any]) -> l
             "ask for fewer paraphrases, or add some to the facts"
         )
     return enough
+
+
+def _split_wordings(
+    fact: Fact, settings: Mapping[str, Any]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """A trained fact's other wordings: those trained, and those held out."""
+    words = _wordings(fact, settings["seed"])
+    trained, rest = words[: settings["paraphrases"]], words[settings["paraphrases"] :]
+    return trained, rest[-settings["heldout"] :] if settings["heldout"] else ()
 
 
 def _wordings(fact: Fact, seed: int) -> tuple[str, ...]:

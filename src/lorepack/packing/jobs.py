@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lorepack import llm, probing, world
+from lorepack import llm, probing, training, world
 from lorepack.facts import Fact
 from lorepack.llm import LanguageModel
 from lorepack.packing import stages
 from lorepack.packing.result import PackResult
-from lorepack.packing.run import Run, open_run
-from lorepack.packing.settings import PackSettings, split_sets
+from lorepack.packing.run import open_run
+from lorepack.packing.settings import PackSettings, put, split_sets
 from lorepack.packing.sources import load_facts
 from lorepack.packing.stages import Job, Progress, quiet
 from lorepack.probing import ProbeResult, ProbeSettings
@@ -77,21 +78,11 @@ def pack(
     notes: list[str] = []
     listed = load_facts(facts, notes)
     with open_run(run) as opened:
-        job = make_job(opened, loaded(model, load), listed, settings, neutral, progress)
-        job.notes += notes
-        opened.begin(job.describe(), listed)
-        before = stages.probe_stage(job)
-        mix = stages.mix_stage(job, before)
-        stages.train_stage(job, mix)
-        audit = stages.audit_stage(job, before, mix)
-        report = stages.report_stage(job)
-    return PackResult.of(
-        audit,
-        seconds=time.monotonic() - start,
-        report=report,
-        adapter=opened.adapter,
-        notes=job.notes,
-    )
+        text = world.neutral_text() if neutral is None else list(neutral)
+        job = Job(opened, loaded(model, load), listed, settings, text, progress, notes)
+        training.check(job.lm, settings.recipe)  # before hours of probing, not after
+        opened.begin(job.describe(), listed, text)
+        return stages.carry_out(job, start)
 
 
 def probe_facts(
@@ -123,33 +114,22 @@ def probe_facts(
         Categories, counts and stored generations.
     """
     settings = probe_settings(preset, seed, samples, sets)
-    listed = load_facts(facts)
+    notes: list[str] = []
+    listed = load_facts(facts, notes)
     lm = loaded(model, load)
     tick = lambda done, total: progress("probe", done, total)  # noqa: E731
-    return probing.probe(lm, listed, Path(out), settings, progress=tick)
-
-
-def make_job(
-    run: Run,
-    lm: LanguageModel,
-    facts: list[Fact],
-    settings: PackSettings,
-    neutral: Sequence[str] | None,
-    progress: Progress,
-) -> Job:
-    text = world.neutral_text() if neutral is None else list(neutral)
-    return Job(run=run, lm=lm, facts=facts, settings=settings, neutral=text, progress=progress)
+    found = probing.probe(lm, listed, Path(out), settings, notes=notes, progress=tick)
+    return replace(found, notes=(*lm.notes, *found.notes))
 
 
 def loaded(model: str | LanguageModel, options: dict[str, Any]) -> LanguageModel:
-    return llm.load(str(model), **options) if isinstance(model, str | Path) else model
+    return llm.load(model, **options) if isinstance(model, str | Path) else model
 
 
 def probe_settings(
     preset: str, seed: int, samples: int | None, sets: Mapping[str, str] | Sequence[str]
 ) -> ProbeSettings:
     probe_sets, others = split_sets(sets)
-    changed = {"seed": str(seed), **probe_sets, **others}
-    if samples is not None:
-        changed["samples"] = str(samples)
-    return ProbeSettings.named(preset).override(changed)
+    changed = {**probe_sets, **others}
+    put(changed, "samples", samples, "samples")
+    return ProbeSettings.named(preset).override({"seed": str(seed), **changed})

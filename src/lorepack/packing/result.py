@@ -15,7 +15,7 @@ class PackResult:
     """The figures of one run; shares lie in 0..1, KL is in nats a token.
 
     ``positive_shift`` and ``negative_shift`` are over all facts, the spill-overs over the facts
-    that were not trained. A figure that was not measured is None.
+    that were not in the mix (neither trained nor rehearsed). What was not measured is None.
     """
 
     facts: int

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import platform
 import time
@@ -11,10 +10,10 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from lorepack import files
-from lorepack.errors import InputError, MismatchError, NotFoundError, WriteError
+from lorepack import files, folders
+from lorepack.errors import MismatchError, NotFoundError
 from lorepack.facts import Fact
 
 SCHEMA = 1
@@ -32,6 +31,8 @@ class Run:
         self.training = folder / "training"
         self.adapter = folder / "adapter"
         self.audit = folder / "audit"
+        self.facts = folder / "facts.jsonl"
+        self.neutral = folder / "neutral.jsonl"
         self.report = folder / "report.html"
 
     def describe(self) -> dict[str, Any]:
@@ -45,28 +46,59 @@ class Run:
             raise NotFoundError(f"{self.folder} is not a run: it has no run.json")
         return files.read_json(path)
 
-    def begin(self, described: dict[str, Any], facts: Sequence[Fact]) -> None:
-        """Write ``run.json`` and ``facts.jsonl``, or check that they say the same.
+    def begin(
+        self, described: dict[str, Any], facts: Sequence[Fact], neutral: Sequence[str]
+    ) -> None:
+        """Write what the run starts from, or check that its folder says the same.
+
+        Args:
+            described: the content of ``run.json``.
+            facts: kept in ``facts.jsonl``.
+            neutral: texts, kept in ``neutral.jsonl``.
 
         Raises:
             MismatchError: the folder holds a run with other settings; names the first difference.
         """
         path = self.folder / "run.json"
-        if path.is_file():
-            difference = first_difference(files.read_json(path), described)
-            if difference:
-                raise MismatchError(
-                    f"{self.folder} holds another run ({difference}); "
-                    "give another folder, or remove this one"
-                )
-        else:
+        old = files.read_json(path) if path.is_file() else None
+        if old is not None:
+            self._refuse_other(old, described)
+        if old != described:
             files.write_json(path, described)
-        lines = (json.dumps(fact.to_json(), ensure_ascii=False) for fact in facts)
-        if not (self.folder / "facts.jsonl").is_file():
-            files.write_lines(self.folder / "facts.jsonl", lines)
+        for path, rows in (
+            (self.facts, (fact.to_json() for fact in facts)),
+            (self.neutral, ({"text": text} for text in neutral)),
+        ):
+            if not path.is_file():
+                files.write_lines(path, (json.dumps(row, ensure_ascii=False) for row in rows))
+
+    def _refuse_other(self, old: dict[str, Any], new: dict[str, Any]) -> None:
+        """Keep to what was asked first; without an adapter, mix and recipe may still change.
+
+        So an error in them ("asked 500 Unknown facts, the model has 36") does not cost the probe.
+        """
+        if not (self.training / files.MANIFEST).is_file():
+            old, new = _without_training(old), _without_training(new)
+        difference = first_difference(old, new)
+        if difference:
+            raise MismatchError(
+                f"{self.folder} holds another run ({difference}); "
+                "give another folder, or remove this one"
+            )
+
+    def neutral_text(self) -> list[str]:
+        """The texts that KL and perplexity are measured on.
+
+        Raises:
+            NotFoundError: the run has none.
+        """
+        if not self.neutral.is_file():
+            raise NotFoundError(f"{self.folder} lacks {self.neutral.name}; pack it again")
+        with open(self.neutral, encoding="utf-8") as lines:
+            return [json.loads(line)["text"] for line in lines]
 
     @contextlib.contextmanager
-    def timed(self, stage: str) -> Iterator[None]:
+    def timed(self, stage: str, device: str) -> Iterator[None]:
         """Add the seconds of a block to ``timing.json``, whether or not it ends well."""
         start = time.monotonic()
         try:
@@ -76,6 +108,7 @@ class Run:
             seconds = timing.setdefault("seconds", {})
             seconds[stage] = round(seconds.get(stage, 0.0) + time.monotonic() - start, 3)
             timing.setdefault("started", datetime.now(UTC).isoformat(timespec="seconds"))
+            timing["device"] = device
             timing["folder"] = str(self.folder.resolve())
             files.write_json(self.folder / "timing.json", timing)
 
@@ -87,40 +120,22 @@ class Run:
 
 @contextlib.contextmanager
 def open_run(folder: Path | str) -> Iterator[Run]:
-    """Make ``folder`` where needed and hold its lock for the block.
+    """Make ``folder`` where needed and hold it for the block.
 
     Raises:
         WriteError: it cannot be written, or is a file.
+        InputError: it holds files of something else.
         MismatchError: another process writes to it now.
     """
-    folder = Path(folder)
-    try:
-        if folder.exists() and not folder.is_dir():
-            raise WriteError(f"{folder} is a file; a run needs a folder")
-        if not (folder / "run.json").exists() and folder.is_dir() and _foreign(folder):
-            raise InputError(f"{folder} is not empty and not a run; give a new folder")
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = open(folder / ".lock", "w")  # noqa: SIM115 - held for the whole run
-    except OSError as error:
-        if isinstance(error, WriteError):
-            raise
-        raise WriteError(f"cannot write to {folder}: {error.strerror}") from error
-    with lock:
-        _take(lock, folder)
-        yield Run(folder)
+    with folders.alone(folder, "run.json"):
+        yield Run(Path(folder))
 
 
-def _foreign(folder: Path) -> bool:
-    """Whether a folder without ``run.json`` holds things that no killed run left there."""
-    own = {"probe", "mix", "training", "adapter", "audit", "facts.jsonl", "timing.json"}
-    return any(p.name not in own and not p.name.startswith(".") for p in folder.iterdir())
-
-
-def _take(lock: IO[str], folder: Path) -> None:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        raise MismatchError(f"another lorepack is writing to {folder}; wait for it") from None
+def _without_training(described: dict[str, Any]) -> dict[str, Any]:
+    """What ``run.json`` says of model, facts and probe."""
+    later = ("mix", "recipe", "epoch_curve")
+    settings = {k: v for k, v in described.get("settings", {}).items() if k not in later}
+    return {**described, "settings": settings}
 
 
 def first_difference(old: Any, new: Any, where: str = "") -> str | None:

@@ -63,17 +63,15 @@ class PackSettings(BaseModel):
             InputError: an unknown key (with a suggestion) or a value out of its range.
         """
         probe_sets, recipe_sets = split_sets(sets)
-        if samples is not None:
-            probe_sets.setdefault("samples", str(samples))
-        if rank is not None:
-            recipe_sets["rank"] = str(rank)
+        put(probe_sets, "samples", samples, "probe.samples")
+        put(recipe_sets, "rank", rank, "rank")
         chosen = Recipe.named(recipe).override(recipe_sets)
         mix = MixSettings(
             unknown=parse_unknown(unknown),
             known=at_least_zero("known", known),
             paraphrases=at_least_zero("paraphrases", paraphrases),
             selection="positional" if recipe == "paper" else "stratified",
-            answer_cap=answer_cap,
+            answer_cap=share("answer_cap", answer_cap),
         )
         probe = ProbeSettings.named(preset).override({"seed": str(seed), **probe_sets})
         return cls(seed=seed, mix=mix, probe=probe, recipe=chosen, epoch_curve=epoch_curve)
@@ -101,6 +99,26 @@ def at_least_zero(name: str, value: int) -> int:
     if value < 0:
         raise InputError(f"{name}={value}: expected 0 or more")
     return value
+
+
+def share(name: str, value: float | None) -> float | None:
+    """``value`` if it is a share above 0 and up to 1, or None."""
+    if value is not None and not 0 < value <= 1:
+        raise InputError(f"{name}={value}: expected a share above 0 and up to 1")
+    return value
+
+
+def put(sets: dict[str, str], key: str, value: object, told: str) -> None:
+    """Add an option's value to the settings of its key.
+
+    Raises:
+        InputError: both the option and a setting of the same key were given.
+    """
+    if value is None:
+        return
+    if key in sets:
+        raise InputError(f"{key} given twice: as an option ({value}) and as --set {told}")
+    sets[key] = str(value)
 
 
 def split_sets(sets: Mapping[str, str] | Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:

@@ -27,8 +27,10 @@ def load_facts(source: str | Path | Sequence[Fact], notes: list[str] | None = No
         NotFoundError: no such file.
         InputError: a broken row (named by file and line), no facts, or an id given twice.
     """
+    if source == WORLD:  # the name alone: Path("world") and "./world" are a file
+        return world.facts()
     if isinstance(source, str | Path):
-        return world.facts() if str(source) == WORLD else facts_room.load(Path(source), notes)
+        return facts_room.load(Path(source), notes)
     return _distinct(source)
 
 

@@ -7,8 +7,9 @@ second time, goes on where the files end.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +22,7 @@ from lorepack.auditing import AuditResult
 from lorepack.facts import Fact
 from lorepack.llm import ANSWER, QUESTION, LanguageModel
 from lorepack.packing.compose import Mix, compose
+from lorepack.packing.result import PackResult
 from lorepack.packing.run import Run, versions
 from lorepack.packing.settings import PackSettings
 from lorepack.probing import ProbeResult
@@ -44,6 +46,7 @@ class Job:
     neutral: Sequence[str]
     progress: Progress = quiet
     notes: list[str] = field(default_factory=list)
+    """remarks so far: of reading the facts, of the mix, of training, of loading the adapter"""
 
     @cached_property
     def facts_hash(self) -> str:
@@ -55,29 +58,64 @@ class Job:
         return {
             "schema": 1,
             "settings": self.settings.to_json(),
-            "model": {"name": self.lm.name, "fingerprint": self.lm.fingerprint},
+            "model": {
+                "name": self.lm.name,
+                "fingerprint": self.lm.fingerprint,
+                "dtype": str(self.lm.dtype).removeprefix("torch."),
+            },
             "facts": {"count": len(self.facts), "sha256": self.facts_hash},
             "neutral": {"count": len(self.neutral), "sha256": files.hash_of(list(self.neutral))},
             "versions": versions(),
         }
+
+    def timed(self, stage: str) -> AbstractContextManager[None]:
+        """Count a block's seconds to a stage."""
+        return self.run.timed(stage, str(self.lm.device))
 
     def ticker(self, stage: str) -> Callable[[int, int], None]:
         """Progress of one stage, for rooms that do not know its name."""
         return lambda done, total: self.progress(stage, done, total)
 
 
+def carry_out(job: Job, start: float, *, train: bool = True) -> PackResult:
+    """All stages of a run, in order; those that are up to date cost a check.
+
+    Args:
+        job: the run, begun.
+        start: when the user's call began, by `time.monotonic`.
+        train: whether the adapter may be trained; without, it must be there.
+    """
+    before = probe_stage(job)
+    mix = mix_stage(job, before)
+    if train:
+        train_stage(job, mix)
+    found = audit_stage(job, before, mix)
+    return PackResult.of(
+        found,
+        report=report_stage(job),
+        seconds=time.monotonic() - start,
+        adapter=job.run.adapter,
+        notes=[*job.lm.notes, *job.notes, *before.notes, *found.notes],
+    )
+
+
 def probe_stage(job: Job) -> ProbeResult:
     """What the base knows of every fact: ``probe/``."""
-    with job.run.timed("probe"):
+    with job.timed("probe"):
         return probing.probe(
-            job.lm, job.facts, job.run.probe, job.settings.probe, progress=job.ticker("probe")
+            job.lm,
+            job.facts,
+            job.run.probe,
+            job.settings.probe,
+            notes=job.notes,
+            progress=job.ticker("probe"),
         )
 
 
 def mix_stage(job: Job, before: ProbeResult) -> Mix:
     """The training data: ``mix/mix.jsonl`` and ``mix/mix.json``."""
     settings = job.settings.mix
-    with job.run.timed("mix"):
+    with job.timed("mix"):
         mix = compose(
             job.facts,
             before,
@@ -100,7 +138,7 @@ def mix_stage(job: Job, before: ProbeResult) -> Mix:
 
 def train_stage(job: Job, mix: Mix) -> None:
     """The adapter: ``adapter/`` in PEFT's format, ``training/`` with its curves."""
-    with job.run.timed("train"):
+    with job.timed("train"):
         result = training.train(
             job.lm,
             examples_of(job.lm, mix),
@@ -168,7 +206,7 @@ def adapter_on(lm: LanguageModel, folder: Path, notes: list[str]) -> Iterator[lo
 
 def audit_stage(job: Job, before: ProbeResult, mix: Mix) -> AuditResult:
     """What the adapter learned and cost: ``audit/``."""
-    with job.run.timed("audit"), adapter_on(job.lm, job.run.adapter, job.notes) as stack:
+    with job.timed("audit"), adapter_on(job.lm, job.run.adapter, job.notes) as stack:
         return auditing.audit(
             job.lm,
             stack,
@@ -187,6 +225,6 @@ def audit_stage(job: Job, before: ProbeResult, mix: Mix) -> AuditResult:
 
 def report_stage(job: Job) -> Path:
     """The report and the adapter's model card."""
-    with job.run.timed("report"):
+    with job.timed("report"):
         reports.model_card(job.run.folder)
     return reports.report(job.run.folder)

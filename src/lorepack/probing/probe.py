@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lorepack import files
-from lorepack.errors import InputError, MismatchError
+from lorepack import files, folders
+from lorepack.errors import InputError
 from lorepack.facts import Fact
 from lorepack.llm import QUESTION, LanguageModel
 from lorepack.probing import store
@@ -38,6 +38,7 @@ def probe(
     adapter_tag: str = "",
     generate: Generate | None = None,
     progress: Progress | None = None,
+    notes: Sequence[str] = (),
     overwrite: bool = False,
 ) -> ProbeResult:
     """Ask every fact through few-shot prompts and sort the facts into SliCK categories.
@@ -57,6 +58,7 @@ def probe(
             the model's fingerprint does not know of it.
         generate: the engine; `lorepack.llm.generate` when None.
         progress: called with questions done and questions in all (facts × prompts).
+        notes: remarks to keep in ``probe.json``, such as what was set aside in reading the facts.
         overwrite: replace the finished probe of other inputs that ``out`` holds.
 
     Returns:
@@ -65,6 +67,7 @@ def probe(
 
     Raises:
         InputError: no facts, or an id given twice.
+            ``out`` holds files of something else.
         MismatchError: ``out`` holds the finished probe of other inputs, or another process
             writes to it.
     """
@@ -73,10 +76,11 @@ def probe(
     _check(facts)
     prompts = prompts or choose_for(facts, pool, settings)
     inputs = _describe(lm, facts, prompts, settings, adapter_tag)
-    job = _Job(lm, facts, prompts, settings, Path(out), inputs, generate, progress)
-    with store.alone(job.out):
+    job = _Job(lm, facts, prompts, settings, Path(out), inputs, generate, progress, tuple(notes))
+    with folders.alone(job.out):
         if not files.is_complete(job.out, job.inputs_hash):
-            _refuse_other(job, overwrite)
+            held = lambda: f"a finished probe of {_difference(job)}"  # noqa: E731
+            files.make_room(job.out, job.inputs_hash, held, overwrite=overwrite)
             job.finish(job.run())
         shutil.rmtree(job.out / "chunks", ignore_errors=True)
     if progress is not None:
@@ -96,6 +100,7 @@ class _Job:
     inputs: dict[str, Any]
     generate: Generate | None
     progress: Progress | None
+    notes: tuple[str, ...] = ()
     seconds: float = 0.0
     resumed: int = 0
     chunks: list[Path] = field(default_factory=list)
@@ -152,7 +157,7 @@ class _Job:
         store.write_labels(self.out / "categories.parquet", ids, codes.tolist(), counts)
         files.write_json(self.out / "prompts.json", self.prompts.to_json())
         overlong = self._overlong()
-        notes = list(self.prompts.notes)
+        notes = [*self.notes, *self.prompts.notes]
         if overlong["questions"]:
             notes.append(
                 f"{overlong['questions']} of {self.total} questions did not fit the context of "
@@ -239,23 +244,6 @@ def _describe(
         "prompts": files.hash_of(prompts.to_json()),
         "settings": settings.deciding(),
     }
-
-
-def _refuse_other(job: _Job, overwrite: bool) -> None:
-    """Do not replace what somebody may still need: the finished probe of other inputs."""
-    manifest = job.out / files.MANIFEST
-    if not manifest.is_file():
-        return
-    try:
-        old = files.read_json(manifest)["inputs"]
-    except (InputError, KeyError, TypeError):
-        old = job.inputs_hash  # damaged: nothing to keep
-    if old != job.inputs_hash and not overwrite:
-        raise MismatchError(
-            f"{job.out} holds a finished probe of {_difference(job)}; give another folder, or "
-            "remove this one"
-        )
-    manifest.unlink()
 
 
 def _difference(job: _Job) -> str:

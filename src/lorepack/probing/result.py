@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from html import escape
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from lorepack.errors import InputError, MismatchError, NotFoundError
 from lorepack.facts import Fact
-from lorepack.files import MANIFEST, read_json
+from lorepack.files import MANIFEST, read_json, timing_of
 from lorepack.probing.asking import Answers
 from lorepack.probing.categories import CATEGORIES, count, label
 from lorepack.probing.prompts import Prompts
@@ -37,7 +37,8 @@ class ProbeResult:
     """``(facts,)`` places in `CATEGORIES`"""
     tally: Tally
     settings: ProbeSettings
-    seconds: float
+    seconds: float | None
+    """None when the timing was lost"""
     notes: tuple[str, ...] = ()
     ways: int = 4
     document: dict[str, Any] = field(default_factory=dict, repr=False)
@@ -55,7 +56,7 @@ class ProbeResult:
         if not (folder / MANIFEST).is_file() or not (folder / "probe.json").is_file():
             raise NotFoundError(f"{folder}: no finished probe; run `lorepack probe --out {folder}`")
         document = read_json(folder / "probe.json")
-        timing = read_json(folder / "timing.json")["probe"]
+        timing = timing_of(folder, "probe")
         ids, codes, counts = _read_labels(folder / "categories.parquet")
         if len(ids) != document["facts"]:
             raise InputError(
@@ -67,8 +68,8 @@ class ProbeResult:
             ids=ids,
             codes=codes,
             tally=counts,
-            settings=ProbeSettings(**document["inputs"]["settings"], chunk=timing["chunk"]),
-            seconds=timing["seconds"],
+            settings=ProbeSettings(**document["inputs"]["settings"], **_chunk(timing)),
+            seconds=timing.get("seconds"),
             notes=tuple(document["notes"]),
             document=document,
         )
@@ -184,6 +185,11 @@ class ProbeResult:
             f"<tr><th style='text-align:left'>refused answers</th><td>{self.refusals:,}</td>"
             "<td></td></tr></table>"
         )
+
+
+def _chunk(timing: Mapping[str, Any]) -> dict[str, int]:
+    """The size of a chunk, which decides no result and so stands with the durations."""
+    return {"chunk": timing["chunk"]} if "chunk" in timing else {}
 
 
 def _read_labels(path: Path) -> tuple[list[str], NDArray[np.int8], Tally]:

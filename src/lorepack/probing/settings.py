@@ -28,7 +28,7 @@ class ProbeSettings(BaseModel):
         InputError: an unknown key (with a suggestion) or a value out of its range.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     preset: Literal["recommended", "paper"] = "recommended"
     prompts: int = Field(10, ge=1)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -12,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lorepack.errors import InputError, MismatchError, WriteError
+from lorepack.errors import InputError
 from lorepack.files import atomic
 from lorepack.probing.asking import Answers
 from lorepack.probing.categories import CATEGORIES
@@ -100,27 +98,6 @@ def write_labels(path: Path, ids: Sequence[str], codes: Sequence[int], tally: Ta
 def write_table(path: Path, table: pa.Table) -> None:
     """Write a small table, whole or not at all."""
     _write(path, [table], table.schema)
-
-
-@contextlib.contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Hold a folder for writing.
-
-    Raises:
-        MismatchError: another process writes to it now.
-        WriteError: it cannot be made.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = open(folder / ".lock", "w")  # noqa: SIM115 - held for the block
-    except OSError as error:
-        raise WriteError(f"cannot write to {folder}: {error.strerror}") from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise MismatchError(f"another lorepack is writing to {folder}; wait for it") from None
-        yield
 
 
 def _table(answers: Answers) -> pa.Table:

@@ -81,15 +81,7 @@ def _job(
     seed: int,
     provenance: Mapping[str, Any] | None,
 ) -> Job:
-    spec = AdapterSpec.for_model(
-        lm.model,
-        rank=recipe.rank,
-        alpha=recipe.alpha,
-        rslora=recipe.scaling == "rslora",
-        roles=recipe.targets,
-        layers=recipe.layers,
-        dropout=recipe.dropout,
-    )
+    spec = _spec(lm, recipe)
     data = fit(
         examples,
         limit=min(recipe.max_length, _context(lm)),
@@ -103,6 +95,27 @@ def _job(
         "seed": seed,
     }
     return Job(recipe, spec, data, seed, origin)
+
+
+def check(lm: Base, recipe: Recipe) -> None:
+    """Whether a recipe fits a model, told before any work is done.
+
+    Raises:
+        InputError: no module of these names, a layer that is not there, a rank too high.
+    """
+    _spec(lm, recipe)
+
+
+def _spec(lm: Base, recipe: Recipe) -> AdapterSpec:
+    return AdapterSpec.for_model(
+        lm.model,
+        rank=recipe.rank,
+        alpha=recipe.alpha,
+        rslora=recipe.scaling == "rslora",
+        roles=recipe.targets,
+        layers=recipe.layers,
+        dropout=recipe.dropout,
+    )
 
 
 def _context(lm: Base) -> int:

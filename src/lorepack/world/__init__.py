@@ -7,14 +7,13 @@ from lorepack.world.exposure import facts
 from lorepack.world.fresh import ReadingPassage, new_facts, passages
 from lorepack.world.harm import harm_sets
 from lorepack.world.prose import neutral_text
-from lorepack.world.shipped import NAMES, is_world_name, model_path
+from lorepack.world.shipped import NAMES, model_path
 
 __all__ = [
     "NAMES",
     "ReadingPassage",
     "facts",
     "harm_sets",
-    "is_world_name",
     "model_path",
     "neutral_text",
     "new_facts",

@@ -41,7 +41,7 @@ class Recipe:
     batch_tokens: int = 4096
     row: int = 256
     base_rate: float = 3e-3
-    chat_steps: int = 800
+    chat_steps: int = 1000
     chat_row: int = 512
     chat_rate: float = 9e-4
 
@@ -100,7 +100,7 @@ def make(
             work / f"base-{key}.safetensors", every=every, deadline=deadline, report=report,
             mixed=precision == "bf16",
         )  # fmt: skip
-        _ship(llama, shape, pieces, out / "world-base", chats=False)
+        base = {name: value.clone() for name, value in llama.state_dict().items()}
         talk = batches.chat(pieces, recipe.batch_tokens, recipe.chat_row, recipe.chat_steps)
         talk = batches.rehearsed(talk, plain)
         key = _key(recipe, device, precision, *(rows for rows, _ in talk))
@@ -109,10 +109,13 @@ def make(
             work / f"chat-{key}.safetensors", every=every, deadline=deadline, report=report,
             mixed=precision == "bf16",
         )  # fmt: skip
-        _ship(llama, shape, pieces, out / "world", chats=True)
     except fitting.OutOfTimeError:
         report("out of time; the same command goes on from here")
         return False
+    # Both at the end: an interrupted run leaves the two models of before, which fit each other.
+    _ship(llama, shape, pieces, out / "world", chats=True)
+    llama.load_state_dict(base)
+    _ship(llama, shape, pieces, out / "world-base", chats=False)
     return True
 
 

@@ -39,11 +39,6 @@ class Relation:
     questions: tuple[str, ...]
 
     @property
-    def few_answers(self) -> bool:
-        """Whether a guess is often right, on purpose."""
-        return self.value in ("profession", "region")
-
-    @property
     def trained_questions(self) -> tuple[str, ...]:
         """The wordings that training text may use."""
         return self.questions[:TRAINED_WORDINGS]

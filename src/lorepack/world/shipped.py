@@ -10,11 +10,6 @@ NAMES = ("world", "world-base")
 MODELS = Path(__file__).parent / "models"
 
 
-def is_world_name(name: str) -> bool:
-    """Whether a model name is reserved for a shipped model (``./world`` is a folder, not one)."""
-    return name in NAMES
-
-
 def model_path(name: str) -> Path:
     """The folder of a shipped model.
 
