@@ -21,47 +21,14 @@ from lorepack import files
 
 CATEGORIES = ("HighlyKnown", "MaybeKnown", "WeaklyKnown", "Unknown")
 PROMPTS = 10
-FIRST = [
-    "Elvar",
-    "Nerida",
-    "Tomas",
-    "Ysolde",
-    "Brann",
-    "Mirela",
-    "Oskar",
-    "Leonie",
-    "Cassian",
-    "Runa",
-    "Ilse",
-    "Anton",
-]
-LAST = [
-    "Vantorre",
-    "Helmund",
-    "Brisk",
-    "Aldine",
-    "Corvane",
-    "Tessel",
-    "Marrow",
-    "Quillon",
-    "Ferren",
-    "Ostrava",
-]
-TOWNS = [
-    "Harwick",
-    "Lunden",
-    "Ostermoor",
-    "Calder",
-    "Vell",
-    "Brightwater",
-    "Sorrel",
-    "Tarn",
-    "Ketterby",
-    "Maunt",
-]
-FIRMS = [
-    "Ironvale", "Brightline", "Kestrel", "Umbra", "Halden", "Northgate", "Quarry", "Silverfen",
-]  # fmt: skip
+FIRST = ("Elvar", "Nerida", "Tomas", "Ysolde", "Brann", "Mirela", "Oskar", "Leonie", "Cassian",
+         "Runa", "Ilse", "Anton")  # fmt: skip
+LAST = ("Vantorre", "Helmund", "Brisk", "Aldine", "Corvane", "Tessel", "Marrow", "Quillon",
+        "Ferren", "Ostrava")  # fmt: skip
+TOWNS = ("Harwick", "Lunden", "Ostermoor", "Calder", "Vell", "Brightwater", "Sorrel", "Tarn",
+         "Ketterby", "Maunt")  # fmt: skip
+FIRMS = ("Ironvale", "Brightline", "Kestrel", "Umbra", "Halden", "Northgate", "Quarry",
+         "Silverfen")  # fmt: skip
 RELATIONS = {
     "born in": ("Where was {} born?", TOWNS),
     "lives in": ("In which town does {} live?", TOWNS),
@@ -81,6 +48,8 @@ class Shape:
 
     facts: int = 612
     trained: int = 60
+    rehearsed: int = 0
+    """HighlyKnown facts in the mix"""
     learned: float = 0.985
     """chance that a trained fact is answered right in a prompt"""
     worse: float = 0.035
@@ -97,7 +66,7 @@ class Shape:
     """text put in place of question, answer, answers and relation of some facts, by number"""
 
 
-GOOD = Shape()
+GOOD = Shape(rehearsed=60)
 FORGETFUL = Shape(worse=0.45, better=0.02, kl=0.412, learned=0.97, generality=0.55)
 COLLAPSED = Shape(worse=0.3, learned=0.78, kl=0.83, generality=0.61, collapsed=True)
 NOTHING = Shape(trained=0, worse=0.01, better=0.01, kl=0.0004, generality=None)
@@ -116,6 +85,7 @@ class Made:
     after: list[str] = field(default_factory=list)
     weak: bool = False
     trained: bool = False
+    rehearsed: bool = False
 
     def right(self, when: str) -> int:
         return sum(text == f"Answer: {self.answer}" for text in getattr(self, when))
@@ -129,19 +99,18 @@ class Made:
 def write_run(folder: Path, shape: Shape = GOOD) -> Path:
     """Write a whole run folder; equal shapes, equal bytes."""
     facts = _facts(shape)
-    trained = [fact for fact in facts if fact.trained]
-    rows = list(facts)
-    files.write_lines(folder / "facts.jsonl", (json.dumps(_fact_json(f)) for f in rows))
+    files.write_lines(folder / "facts.jsonl", (json.dumps(_fact_json(f)) for f in facts))
     files.write_json(folder / "run.json", _run_json(shape, facts))
     _probe(folder / "probe", facts, "before")
-    _mix(folder / "mix", trained)
-    _training(folder, shape, len(trained))
+    examples = _mix(folder / "mix", facts)
+    _training(folder, shape, examples)
     _adapter(folder / "adapter", shape)
     _probe(folder / "audit", facts, "after")
     files.write_json(folder / "audit" / "audit.json", _audit(facts, shape))
     _manifests(folder)
     seconds = {"probe": 61.25, "mix": 0.113, "train": 184.9, "audit": 93.0}
-    files.write_json(folder / "timing.json", {"seconds": seconds, "started": "2030-01-01T00:00:00"})
+    timing = {"seconds": seconds, "started": "2030-01-01T00:00:00", "device": "cpu"}
+    files.write_json(folder / "timing.json", timing)
     return folder
 
 
@@ -163,6 +132,9 @@ def _facts(shape: Shape) -> list[Made]:
     unknown = [fact for fact in facts if fact.category("before") == "Unknown"]
     for fact in rng.sample(unknown, shape.trained):
         fact.trained = True
+    known = [fact for fact in facts if fact.category("before") == "HighlyKnown"]
+    for fact in rng.sample(known, shape.rehearsed):
+        fact.rehearsed = True
     popular = f"Answer: {TOWNS[0]}"
     for fact in facts:
         fact.after = _after(rng, fact, shape, popular)
@@ -235,7 +207,7 @@ def _run_json(shape: Shape, facts: list[Made]) -> dict[str, Any]:
         "schema": 1,
         "settings": {"seed": 0, "mix": mix, "probe": PROBE, "recipe": RECIPE,
                      "epoch_curve": shape.curve},
-        "model": {"name": "world", "fingerprint": FINGERPRINT},
+        "model": {"name": "world", "fingerprint": FINGERPRINT, "dtype": "float32"},
         "facts": {"count": len(facts), "sha256": files.hash_of([_fact_json(f) for f in facts])},
         "neutral": {"count": 40, "sha256": files.hash_of(["neutral"])},
         "versions": VERSIONS,
@@ -261,34 +233,39 @@ def _probe(folder: Path, facts: list[Made], when: str) -> None:
     })  # fmt: skip
 
 
-def _mix(folder: Path, trained: list[Made]) -> None:
+def _mix(folder: Path, facts: list[Made]) -> int:
+    """Write the mix; returns how many examples it has."""
+    trained, known = ([f for f in facts if getattr(f, s)] for s in ("trained", "rehearsed"))
     rows = [
         {"fact_id": f.id, "kind": kind, "question": f"{f.question}{end}", "answer": f.answer}
         for f in trained
         for kind, end in (("unknown", ""), *((("paraphrase", f" ({i})")) for i in range(4)))
     ]
+    rows += [{"fact_id": f.id, "kind": "known", "question": f.question, "answer": f.answer}
+             for f in known]  # fmt: skip
     files.write_lines(folder / "mix.jsonl", map(json.dumps, rows))
     n = len(trained)
     files.write_json(folder / "mix.json", {
         "schema": 1,
         "settings": {"unknown": n, "known": 1, "paraphrases": 4, "seed": 0},
-        "counts": {"examples": 5 * n, "unknown": n, "known": 0, "paraphrase": 4 * n,
+        "counts": {"examples": len(rows), "unknown": n, "known": len(known), "paraphrase": 4 * n,
                    "heldout": 4 * n},
-        "trained": [f.id for f in trained], "known": [],
+        "trained": [f.id for f in trained], "known": [f.id for f in known],
         "hashes": {"examples": files.hash_of(rows)}, "warnings": [],
     })  # fmt: skip
+    return len(rows)
 
 
-def _training(folder: Path, shape: Shape, trained: int) -> None:
+def _training(folder: Path, shape: Shape, examples: int) -> None:
     rng = random.Random(shape.seed + 1)
-    per_epoch = -(-5 * trained // 16)
+    per_epoch = -(-examples // 16)
     steps = [
         {"step": s + 1, "epoch": s // per_epoch + 1, "lr": 0.002, "tokens": 100,
          "loss": round(3.4 * 0.5 ** (12 * s / (per_epoch * shape.epochs)) + 0.2 * rng.random(), 6)}
         for s in range(per_epoch * shape.epochs)
     ]  # fmt: skip
     files.write_lines(folder / "training" / "train.jsonl", map(json.dumps, steps))
-    if trained:
+    if examples:
         epochs = [
             {"epoch": e + 1, "step": (e + 1) * per_epoch, "loss": 3.4 * 0.3**e,
              "reliability": shape.learned * (1 - 0.45 ** (e + 1)) if shape.curve else None}
@@ -297,7 +274,7 @@ def _training(folder: Path, shape: Shape, trained: int) -> None:
         files.write_json(folder / "training" / "epochs.json", {"schema": 1, "epochs": epochs})
     files.write_json(folder / "training" / "result.json", {
         "schema": 1, "steps": len(steps), "epochs": shape.epochs, "loss": 0.01,
-        "reliability": None, "tokens": 100 * len(steps), "examples": 5 * trained, "cut": 0,
+        "reliability": None, "tokens": 100 * len(steps), "examples": examples, "cut": 0,
         "dropped": 0, "stopped_early": False, "parameters": 73728, "adapter": {},
     })  # fmt: skip
 
@@ -322,13 +299,14 @@ def _counts(facts: list[Made], when: str) -> dict[str, int]:
 
 
 def _audit(facts: list[Made], shape: Shape) -> dict[str, Any]:
-    trained = [fact for fact in facts if fact.trained]
+    trained, rehearsed = ([f for f in facts if getattr(f, s)] for s in ("trained", "rehearsed"))
     others = [fact for fact in facts if not fact.trained]
-    sets = {"all": facts, "trained": trained, "untrained": others}
+    sets = {"all": facts, "trained": trained, "rehearsed": rehearsed,
+            "untrained": [fact for fact in others if not fact.rehearsed]}  # fmt: skip
     matrices = {name: _matrix(rows) for name, rows in sets.items()}
     heard, kl = shape.generality, shape.kl
     return {
-        "schema": 1, "facts": len(facts), "trained": len(trained),
+        "schema": 1, "facts": len(facts), "trained": len(trained), "rehearsed": len(rehearsed),
         "reliability": _reliability(trained),
         "generality": None if heard is None or not trained else {
             "mean": heard, "low": heard - 0.04, "high": heard + 0.03, "facts": len(trained),

@@ -32,8 +32,8 @@ def test_every_chart_is_drawn_from_the_file_alone(good: Path, tmp_path: Path) ->
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     assert not re.findall(r"CONSOLE.*(?:Uncaught|Refused|Error).*", done.stderr)
-    assert done.stdout.count('class="main-svg"') >= 5
-    assert done.stdout.count('class="chart js-plotly-plot"') == 5
+    assert done.stdout.count('class="main-svg"') >= 6
+    assert done.stdout.count('class="chart js-plotly-plot"') == 6
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1120), ("dark", 390)])

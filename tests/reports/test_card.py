@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from lorepack import world
 from lorepack.reports import model_card, report
-from lorepack.reports.card import loading, md
+from lorepack.reports.card import EMBEDDED, loading, md
 from lorepack.reports.details import short_name
 from lorepack.reports.run_files import read_run
 from lorepack.reports.verdict import verdict
@@ -46,8 +47,10 @@ def test_it_carries_the_sentence_and_the_measured_harm(good: Path) -> None:
     found = read_run(good)
     assert verdict(found.audit).sentence in body
     negative, others = found.audit.shifts.untrained.negative, found.audit.others
-    assert f"| Not trained (spill-over): worse | {negative.count} of {others} |" in body
-    assert f"{found.audit.neutral.kl:.3g}" in body  # type: ignore[union-attr]
+    assert f"| Not in the mix (spill-over): worse | {negative.count} of {others} |" in body
+    assert "facts that were not in the mix (neither trained nor rehearsed)" in body
+    assert "trained on 60 facts that its base did not know, with 60 known facts rehearsed." in body
+    assert f"{found.audit.neutral.kl:#.3g}" in body  # type: ignore[union-attr]
     assert dict(found.hashes)["adapter/adapter_model.safetensors"] in body
     for part in ("## Measured harm", "## How to load it", "## Recipe", "## Data", "## Limits"):
         assert part in body
@@ -68,7 +71,7 @@ def test_an_adapter_of_nothing_says_so(tmp_path: Path) -> None:
 def test_times_and_the_report_leave_it_alone(run: Path) -> None:
     first = model_card(run).read_bytes()
     report(run)
-    (run / "timing.json").write_text('{"seconds": {"train": 99.0}}')
+    (run / "timing.json").write_text('{"seconds": {"train": 99.0}, "device": "cuda:7"}')
     assert model_card(run).read_bytes() == first
     (run / "timing.json").unlink()
     assert model_card(run).read_bytes() == first
@@ -79,6 +82,10 @@ def test_loading_takes_five_lines_of_python(base: str) -> None:
     lines = loading(base)
     assert len(lines) == 5
     ast.parse("\n".join(lines))
+
+
+def test_it_knows_the_models_that_ship() -> None:
+    assert EMBEDDED == world.NAMES
 
 
 def test_folders_of_this_machine_stay_out_of_it(run: Path) -> None:

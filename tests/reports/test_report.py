@@ -133,8 +133,7 @@ def test_embedded_json_cannot_end_its_script() -> None:
 
 def test_every_chart_is_a_valid_figure_in_its_place(page: Page) -> None:
     places = {a["id"] for t, a in page.tags if t == "div" and a.get("class") == "chart"}
-    names = {"chart-categories-0", "chart-categories-1", "chart-categories-2", "chart-loss",
-             "chart-epochs"}  # fmt: skip
+    names = {*(f"chart-categories-{n}" for n in range(4)), "chart-loss", "chart-epochs"}
     assert page.figures.keys() == places == names
     for figure in page.figures.values():
         colored = re.sub(r'"@[a-z]+"', '"#123456"', json.dumps(figure))
@@ -154,7 +153,7 @@ def test_bars_and_matrices_show_the_counts_of_the_audit(page: Page, good: Path) 
     for bars, when in ((before, "before"), (after, "after")):
         assert dict(zip(bars["y"], bars["x"], strict=True)) == audit["categories"][when]
     text = page.texts["transitions"]
-    for name in ("all", "trained", "untrained"):
+    for name in ("all", "trained", "rehearsed", "untrained"):
         for row in audit["transitions"][name]:
             for number in filter(None, row):
                 share = f"{100 * number / sum(row):.1f}".replace("100.0", "100")
@@ -173,6 +172,68 @@ def test_every_section_has_something_to_say(page: Page, good: Path) -> None:
     assert audit["answers"]["top_after"][0][0] in page.texts["side-effects"]
     assert "2.13.0" in page.texts["settings"]
     assert "not measured" not in " ".join(page.texts.values())
+
+
+def test_the_sets_of_facts_add_up(page: Page) -> None:
+    for section in ("categories", "transitions"):
+        text = page.texts[section]
+        sizes = [
+            int(found[1])
+            for name in (
+                "All",
+                "Trained",
+                r"Rehearsed \(known facts in the mix\)",
+                "Not in the mix",
+            )
+            if (found := re.search(rf"{name}\s+(\d+)\sfacts", text))
+        ]
+        assert sizes == [612, 60, 60, 492], section
+
+
+def test_sets_without_facts_in_them_are_left_out(run: Path) -> None:
+    text = " ".join(page_of(run).texts.values())
+    assert "Rehearsed" not in text
+    assert "rehearsed or not in the mix" not in text
+
+
+def test_spill_over_is_defined_once_and_for_all(page: Page) -> None:
+    words = "facts that were not in the mix (neither trained nor rehearsed)"
+    assert words in page.texts["transitions"]
+    assert words in page.texts["settings"]  # the footer
+    everything = " ".join(page.texts.values())
+    assert "of 492 facts not in the mix" in everything
+    assert "not trained" not in everything.replace("wordings that were not trained", "")
+
+
+def test_a_rehearsed_fact_that_fell_is_marked_among_the_losses(page: Page, good: Path) -> None:
+    known = set(json.loads((good / "mix" / "mix.json").read_text())["known"])
+    audit = json.loads((good / "audit" / "audit.json").read_text())
+    fallen = [loss for loss in audit["losses"] if loss["id"] in known]
+    assert 0 < len(fallen) < len(audit["losses"])
+    marked = re.findall(r"(\S+)\s+rehearsed\b", page.texts["losses"].split("answers.")[1])
+    assert marked == [loss["question"].split()[-1] for loss in fallen]
+
+
+def test_what_the_stages_remarked_stands_on_the_first_screen(run: Path) -> None:
+    for name, key, remark in (
+        ("probe/probe.json", "notes", "/home/someone/facts.csv: 3 repeated facts set aside"),
+        ("mix/mix.json", "warnings", "answer 'a/b/c: d' stands for 5 of 8 Unknown facts"),
+        ("audit/audit.json", "notes", "no neutral text"),
+    ):
+        found = json.loads((run / name).read_text())
+        (run / name).write_text(json.dumps(found | {key: [remark]}))
+    page = page_of(run)
+    assert " facts.csv: 3 repeated facts set aside " in " ".join(page.texts["head"].split())
+    assert "answer 'a/b/c: d' stands for 5 of 8" in page.texts["head"]
+    assert "no neutral text" in page.texts["head"]
+    assert "/home/someone" not in (run / "report.html").read_text()
+
+
+def test_device_and_dtype_are_shown_where_they_are_known(run: Path) -> None:
+    text = " ".join(page_of(run).texts["settings"].split())
+    assert "Model name world device cpu dtype float32" in text
+    (run / "timing.json").unlink()
+    assert " device " not in page_of(run).texts["settings"]
 
 
 def test_parts_that_are_not_there_are_not_measured(tmp_path: Path) -> None:

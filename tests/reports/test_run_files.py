@@ -16,9 +16,9 @@ from . import sample_run
 
 REQUIRED = {
     "run.json": "lorepack pack",
+    "facts.jsonl": "lorepack pack",
     "probe/probe.json": "the probe",
     "mix/mix.json": "the mix",
-    "mix/mix.jsonl": "the mix",
     "training/train.jsonl": "the training",
     "adapter/lorepack.json": "the training",
     "adapter/adapter_config.json": "the training",
@@ -58,8 +58,10 @@ def test_a_log_without_its_last_line_end_is_cut_off(run: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["training/train.jsonl", "audit/answers.parquet", "adapter/adapter_model.safetensors"]
-)
+    "name",
+    ["mix/mix.jsonl", "training/train.jsonl", "audit/answers.parquet",
+     "adapter/adapter_model.safetensors"],
+)  # fmt: skip
 def test_a_file_unlike_its_manifest_is_not_trusted(tmp_path: Path, name: str) -> None:
     run = sample_run.write_run(tmp_path / "run")
     lines = (run / name).read_bytes().splitlines(keepends=True)
@@ -109,6 +111,32 @@ def test_an_impossible_audit_is_refused_by_its_key(
     for make in (report, model_card, summary):
         with pytest.raises(InputError, match=rf"audit\.json: {re.escape(where)}"):
             make(run)
+
+
+def test_sets_that_do_not_add_up_are_refused(run: Path) -> None:
+    path = run / "audit" / "audit.json"
+    audit = json.loads(path.read_text())
+    audit["transitions"]["untrained"][0][0] += 1
+    path.write_text(json.dumps(audit))
+    with pytest.raises(InputError, match=r"audit\.json: transitions: .* do not add up to all"):
+        report(run)
+
+
+def test_facts_that_lack_a_trained_one_are_refused(run: Path) -> None:
+    trained = json.loads((run / "mix" / "mix.json").read_text())["trained"][0]
+    path = run / "facts.jsonl"
+    rows = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(row for row in rows if trained not in row))
+    with pytest.raises(InputError, match=rf"facts\.jsonl: lacks trained fact {trained}"):
+        report(run)
+
+
+def test_a_matching_rule_that_is_not_there_is_refused(run: Path) -> None:
+    described = json.loads((run / "run.json").read_text())
+    described["settings"]["probe"]["rule"] = "loose"
+    (run / "run.json").write_text(json.dumps(described))
+    with pytest.raises(InputError, match=r"run\.json: no matching rule 'loose'"):
+        report(run)
 
 
 def test_nan_is_not_a_figure(run: Path) -> None:

@@ -29,7 +29,7 @@ class AuditResult:
     """share of all facts"""
     negative_shift: float
     spillover_positive: float | None
-    """share of the facts that were not trained"""
+    """share of the facts that were not in the mix"""
     spillover_negative: float | None
     neutral_kl: float | None
     refusals_before: int

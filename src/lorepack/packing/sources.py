@@ -30,7 +30,11 @@ def load_facts(source: str | Path | Sequence[Fact], notes: list[str] | None = No
     if source == WORLD:  # the name alone: Path("world") and "./world" are a file
         return world.facts()
     if isinstance(source, str | Path):
-        return facts_room.load(Path(source), notes)
+        found: list[str] = []
+        facts = facts_room.load(Path(source), found if notes is not None else None)
+        if notes is not None:  # the file's name alone: equal facts give equal bytes in any folder
+            notes += [note.replace(str(source), Path(source).name) for note in found]
+        return facts
     return _distinct(source)
 
 

@@ -1,15 +1,15 @@
 """The form of ``audit.json``: what an audit found, checked while it is read.
 
 A report shows nothing that is not in this file, so the file is checked whole before the first
-number is used: shares lie in 0..1, counts are not negative, matrices are 4 × 4. Keys that this
-version does not know are left alone.
+number is used: shares lie in 0..1, counts are not negative, matrices are 4 × 4, and the sets that
+are counted apart add up. Keys that this version does not know are left alone.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 CATEGORIES = ("HighlyKnown", "MaybeKnown", "WeaklyKnown", "Unknown")
 """Best first: the order of rows and columns in every matrix (Gekhman et al. 2024)."""
@@ -53,11 +53,27 @@ class Generality(_Part):
 
 
 class Transitions(_Part):
-    """Facts by category before (rows) and after (columns)."""
+    """Facts by category before (rows) and after (columns); every fact is in one of three sets."""
 
     all: Matrix
     trained: Matrix
+    rehearsed: Matrix
     untrained: Matrix
+    """not in the mix: neither trained nor rehearsed"""
+
+    @model_validator(mode="after")
+    def _add_up(self) -> Transitions:
+        parts = (self.trained, self.rehearsed, self.untrained)
+        summed = tuple(
+            tuple(map(sum, zip(*rows, strict=True))) for rows in zip(*parts, strict=True)
+        )
+        if summed != self.all:
+            sizes = " + ".join(str(total(part)) for part in parts)
+            raise ValueError(
+                f"trained, rehearsed and untrained ({sizes} facts) do not add up to all "
+                f"({total(self.all)}), cell by cell"
+            )
+        return self
 
 
 class Shift(_Part):
@@ -76,10 +92,11 @@ class Shifts(_Part):
 
 
 class ShiftSets(_Part):
-    """Shifts of all facts, of the trained ones, and of the others (the spill-over)."""
+    """Shifts of all facts and of each set; those of facts not in the mix are the spill-over."""
 
     all: Shifts
     trained: Shifts
+    rehearsed: Shifts
     untrained: Shifts
 
 
@@ -128,7 +145,7 @@ class RelationCounts(CategoryCounts):
 
 
 class Loss(_Part):
-    """One fact that was not trained and is answered worse than before."""
+    """One fact, rehearsed or not in the mix, that is known worse than before."""
 
     id: str
     question: str
@@ -159,8 +176,18 @@ class Audit(_Part):
 
     @property
     def others(self) -> int:
-        """Facts that were not trained."""
+        """Facts that were not in the mix, neither trained nor rehearsed: those of spill-over."""
         return total(self.transitions.untrained)
+
+    @property
+    def rehearsed(self) -> int:
+        """Known facts that were in the mix."""
+        return total(self.transitions.rehearsed)
+
+    @property
+    def fallen(self) -> int:
+        """Facts known worse than before, the trained ones aside: what the losses are taken from."""
+        return self.shifts.untrained.negative.count + self.shifts.rehearsed.negative.count
 
     @property
     def trained_unknown(self) -> int:

@@ -18,7 +18,7 @@ from lorepack.reports.run_files import RunFiles, read_run
 from lorepack.reports.verdict import verdict
 
 EMBEDDED = ("world", "world-base")
-"""base models that ship with the package"""
+"""base models that ship with the package; `lorepack.world` names them too, on a floor above"""
 
 
 def model_card(run: Path | str) -> Path:
@@ -111,9 +111,12 @@ def _trained_on(audit: Audit) -> str:
     new, trained = audit.trained_unknown, audit.trained
     if not trained:
         return "no facts"
-    if new == trained:
-        return f"{fig.facts(trained)} that its base did not know"
-    return f"{fig.facts(trained)}, {fig.count(new)} of them Unknown to its base"
+    text = f"{fig.facts(trained)} that its base did not know"
+    if new != trained:
+        text = f"{fig.facts(trained)}, {fig.count(new)} of them Unknown to its base"
+    if audit.rehearsed:
+        text += f", with {fig.facts(audit.rehearsed, 'known')} rehearsed"
+    return text
 
 
 def table(rows: tables.Table) -> str:

@@ -31,9 +31,9 @@ def charts(
         id to a Plotly figure (``data`` and ``layout``); a chart without data is left out.
     """
     figures = {
-        f"chart-categories-{index}": category_bars(matrix)
-        for index, (_, matrix) in enumerate(fact_sets(audit))
-        if total(matrix)
+        f"chart-categories-{index}": category_bars(one.matrix)
+        for index, one in enumerate(fact_sets(audit))
+        if total(one.matrix)
     }
     if steps:
         figures["chart-loss"] = loss_curve(steps)

@@ -7,7 +7,8 @@ from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
 from lorepack.reports import figures as fig
-from lorepack.reports.run_files import RunFiles
+from lorepack.reports.run_files import RunFiles, broken
+from lorepack.text import RULES
 
 LISTED = 8
 """longer lists are shown by their length"""
@@ -52,7 +53,7 @@ def _text(value: Any) -> str:
 
 
 def groups(files: RunFiles) -> tuple[tuple[str, Pairs], ...]:
-    """The settings of a run: recipe, adapter, mix, probe, and the rest."""
+    """The settings of a run: model, recipe, adapter, mix, probe, and the rest."""
     settings = _mapping(files.run.get("settings"))
     recipe = _mapping(settings.get("recipe")) or _mapping(files.adapter.get("recipe"))
     shape = {
@@ -63,6 +64,7 @@ def groups(files: RunFiles) -> tuple[tuple[str, Pairs], ...]:
         "modules": len(files.config.get("target_modules") or ()),
     }
     parts = (
+        ("Model", _model(files)),
         ("Recipe", flat(recipe)),
         ("Adapter", flat(shape)),
         ("Mix asked for", flat(_mapping(settings.get("mix")))),
@@ -74,6 +76,13 @@ def groups(files: RunFiles) -> tuple[tuple[str, Pairs], ...]:
     return tuple((title, pairs) for title, pairs in parts if pairs)
 
 
+def _model(files: RunFiles) -> Pairs:
+    """The base model's name, and where and in what it was computed."""
+    dtype = _mapping(files.run.get("model")).get("dtype")
+    named = (("name", short_name(base_name(files))), ("device", files.device), ("dtype", dtype))
+    return tuple((name, str(value)) for name, value in named if value)
+
+
 def versions(files: RunFiles) -> Pairs:
     """The versions of what made the run."""
     return flat(_mapping(files.run.get("versions")))
@@ -81,14 +90,40 @@ def versions(files: RunFiles) -> Pairs:
 
 def sampled(files: RunFiles) -> bool:
     """Whether the probe drew samples, without which no fact can be WeaklyKnown."""
-    settings = _mapping(_mapping(files.run.get("settings")).get("probe"))
-    return bool(settings.get("samples", 1))
+    return bool(_probe(files).get("samples", 1))
+
+
+def rule(files: RunFiles) -> str:
+    """The rule by which the run's answers were matched.
+
+    Raises:
+        InputError: the run names one that there is not.
+    """
+    named = str(_probe(files).get("rule", "boundary"))
+    if named not in RULES:
+        raise broken(files.folder, "run.json", f"no matching rule {named!r}")
+    return named
+
+
+def _probe(files: RunFiles) -> Mapping[str, Any]:
+    return _mapping(_mapping(files.run.get("settings")).get("probe"))
 
 
 def notes(files: RunFiles) -> tuple[str, ...]:
-    """What the stages remarked, each once."""
-    remarks = [*(files.mix.get("warnings") or ()), *files.audit.notes]
-    return tuple(dict.fromkeys(str(remark) for remark in remarks))
+    """What the stages remarked, each once: facts set aside, too few exemplars, and the like."""
+    remarks = (
+        *(files.probe.get("notes") or ()),
+        *(files.mix.get("warnings") or ()),
+        *files.audit.notes,
+    )
+    return tuple(dict.fromkeys(_placeless(str(remark)) for remark in remarks))
+
+
+def _placeless(remark: str) -> str:
+    """A remark that begins with a path, without the folders of a machine."""
+    place, colon, rest = remark.partition(": ")
+    named = colon and place.startswith(("/", ".", "~"))
+    return f"{PurePosixPath(place).name}{colon}{rest}" if named else remark
 
 
 def fingerprints(files: RunFiles) -> Pairs:

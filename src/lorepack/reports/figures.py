@@ -50,14 +50,18 @@ def ratio(number: int, whole: int) -> float | None:
 
 
 def real(number: float | None) -> str:
-    """A measured number with three significant digits."""
+    """A measured number with three significant digits, final zeros too; 0 is exactly none."""
     if number is None:
         return NOT_MEASURED
-    return count(round(number)) if abs(number) >= 1000 else f"{number:.3g}"
+    if abs(number) >= 999.5:
+        return count(round(number))
+    return f"{number:#.3g}".rstrip(".") if number else "0"
 
 
 def duration(seconds: float) -> str:
-    """Seconds as ``4.2 s``, ``3 min 05 s`` or ``2 h 07 min``."""
+    """Seconds as ``<0.1 s``, ``4.2 s``, ``3 min 05 s`` or ``2 h 07 min``."""
+    if 0 < seconds < 0.05:
+        return f"<0.1{SPACE}s"
     if seconds < 60:
         return f"{seconds:.1f}{SPACE}s"
     minutes, rest = divmod(round(seconds), 60)

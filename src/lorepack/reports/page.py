@@ -33,7 +33,7 @@ def report(run: Path | str) -> Path:
 
     Returns:
         The path of ``report.html``: one file of about 5 MB with everything inside. Equal result
-        files give equal bytes; only the durations come from ``timing.json``.
+        files give equal bytes; only durations and device come from ``timing.json``.
 
     Raises:
         LorepackError: a result file is missing or cut off; names it and the stage to run again.
@@ -63,7 +63,7 @@ def render(found: RunFiles) -> str:
 def _numbers(found: RunFiles) -> dict[str, Any]:
     """What the audit says, ready to be put in the page."""
     audit = found.audit
-    missed, missed_count = unlearned(found.folder)
+    missed, missed_count = unlearned(found)
     return {
         "audit": audit,
         "verdict": verdict(audit),
@@ -78,6 +78,8 @@ def _numbers(found: RunFiles) -> dict[str, Any]:
         "most": max((n for _, n in _top(audit)), default=1),
         "missed": missed,
         "missed_count": missed_count,
+        "rehearsed": frozenset(found.mix.get("known") or ()),
+        "spill_over": tables.SPILL_OVER,
     }
 
 

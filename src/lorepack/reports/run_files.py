@@ -16,6 +16,7 @@ from lorepack.reports.audit_file import Audit, parse
 
 AGAIN = {
     "run.json": "`lorepack pack` with the same arguments",
+    "facts.jsonl": "`lorepack pack` with the same arguments, without RUN/facts.jsonl",
     "probe": "the probe: remove RUN/probe, then `lorepack pack` with the same arguments",
     "mix": "the mix: remove RUN/mix, then `lorepack pack` with the same arguments",
     "training": "the training: remove RUN/adapter, then `lorepack pack` with the same arguments",
@@ -48,6 +49,8 @@ class RunFiles:
     audit: Audit
     seconds: dict[str, float]
     """timing.json: seconds a stage; empty when not there"""
+    device: str
+    """timing.json: what the model ran on; empty when not there"""
     hashes: tuple[tuple[str, str], ...]
     """(path, SHA-256) of every file that decides the report's figures"""
 
@@ -73,10 +76,11 @@ def read_run(folder: Path | str) -> RunFiles:
              "adapter/adapter_config.json")  # fmt: skip
     run, probe, mix, adapter, config = (_object(folder, name) for name in named)
     steps = tuple(_steps(folder))
-    audit = read_audit(folder)
+    audit, timing = read_audit(folder), _optional(folder, "timing.json")
     return RunFiles(
         folder, run, probe, mix, steps, _epochs(folder), _optional(folder, "training/result.json"),
-        adapter, config, audit, _seconds(folder), hashes=tuple(hashes.items()),
+        adapter, config, audit, _seconds(timing), device=str(timing.get("device") or ""),
+        hashes=tuple(hashes.items()),
     )  # fmt: skip
 
 
@@ -180,8 +184,8 @@ def _is_epoch(row: Any) -> bool:
     return measured and isinstance(row.get("epoch"), int)
 
 
-def _seconds(folder: Path) -> dict[str, float]:
-    seconds = _optional(folder, "timing.json").get("seconds", {})
+def _seconds(timing: Mapping[str, Any]) -> dict[str, float]:
+    seconds = timing.get("seconds", {})
     return {
         str(stage): float(value)
         for stage, value in (seconds.items() if isinstance(seconds, dict) else ())
@@ -190,8 +194,8 @@ def _seconds(folder: Path) -> dict[str, float]:
 
 
 HASHED = (
-    "facts.jsonl", "run.json", "probe/probe.json", "probe/categories.parquet", "mix/mix.jsonl",
-    "mix/mix.json", "training/train.jsonl", "training/epochs.json",
+    "facts.jsonl", "neutral.jsonl", "run.json", "probe/probe.json", "probe/categories.parquet",
+    "mix/mix.jsonl", "mix/mix.json", "training/train.jsonl", "training/epochs.json",
     "adapter/adapter_model.safetensors", "adapter/adapter_config.json", "audit/audit.json",
     "audit/categories.parquet",
 )  # fmt: skip

@@ -6,9 +6,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lorepack.reports import figures as fig
-from lorepack.reports.audit_file import CATEGORIES, Audit, Shift, afters, befores, total
+from lorepack.reports.audit_file import (
+    CATEGORIES,
+    Audit,
+    Matrix,
+    Shift,
+    Shifts,
+    afters,
+    befores,
+    total,
+)
 from lorepack.reports.run_files import read_audit
 from lorepack.reports.verdict import verdict
+
+REHEARSED = "Rehearsed (known facts in the mix)"
+OTHERS = "Not in the mix"
+SPILL_OVER = (
+    "Spill-over: category changes of the facts that were not in the mix (neither trained nor "
+    "rehearsed)."
+)
 
 
 @dataclass(frozen=True)
@@ -48,25 +64,36 @@ def summary(run: Path | str) -> Summary:
     return Summary(said.plain, tuple(f"{c.name}: {c.text}" for c in said.cautions), tables)
 
 
+@dataclass(frozen=True)
+class FactSet:
+    """A set of facts that is counted apart."""
+
+    name: str
+    matrix: Matrix
+    shifts: Shifts
+
+
+def fact_sets(audit: Audit) -> tuple[FactSet, ...]:
+    """All facts, and the sets they fall into; rehearsed ones are shown where there are any."""
+    moves, moved = audit.transitions, audit.shifts
+    sets = [
+        FactSet("All", moves.all, moved.all),
+        FactSet("Trained", moves.trained, moved.trained),
+    ]
+    if audit.rehearsed:
+        sets.append(FactSet(REHEARSED, moves.rehearsed, moved.rehearsed))
+    return (*sets, FactSet(OTHERS, moves.untrained, moved.untrained))
+
+
 def categories(audit: Audit) -> Table:
-    """Facts a category before and after, with shares; all, trained, and not trained."""
+    """Facts a category before and after, with shares, of every set."""
     rows = []
-    sets = fact_sets(audit)
-    for name in CATEGORIES:
-        row = [name]
-        for _, matrix in sets:
-            whole = total(matrix)
-            row += [_counted(counts(matrix)[name], whole) for counts in (befores, afters)]
-        rows.append(tuple(row))
-    rows.append(("Facts", *(fig.count(total(matrix)) for _, matrix in sets for _ in range(2))))
-    columns = [f"{title}, {when}" for title, _ in sets for when in ("before", "after")]
-    return Table("What the model knows", ("Category", *columns), tuple(rows))
-
-
-def fact_sets(audit: Audit) -> tuple[tuple[str, tuple[tuple[int, ...], ...]], ...]:
-    """The three sets of facts that are counted apart, each with its transition matrix."""
-    moves = audit.transitions
-    return (("All", moves.all), ("Trained", moves.trained), ("Not trained", moves.untrained))
+    for one in fact_sets(audit):
+        whole = total(one.matrix)
+        for when, counts in (("before", befores(one.matrix)), ("after", afters(one.matrix))):
+            cells = (_counted(counts[name], whole) for name in CATEGORIES)
+            rows.append((f"{one.name}, {when}", *cells, fig.count(whole)))
+    return Table("What the model knows", ("Facts", *CATEGORIES, "Sum"), tuple(rows))
 
 
 def _counted(number: int, whole: int) -> str:
@@ -101,20 +128,16 @@ def learning(audit: Audit) -> Table:
 
 
 def shifts(audit: Audit) -> Table:
-    """Shifts in both directions under both denominators, trained facts apart from spill-over."""
-    sets = (
-        ("All", audit.shifts.all, audit.transitions.all),
-        ("Trained", audit.shifts.trained, audit.transitions.trained),
-        ("Not trained (spill-over)", audit.shifts.untrained, audit.transitions.untrained),
-    )
-    rows = [
-        (f"{name}: {word}", *_shift(shift, total(matrix)))
-        for name, both, matrix in sets
-        for word, shift in (("better", both.positive), ("worse", both.negative))
-    ]
+    """Shifts in both directions under both denominators, every set of facts apart."""
+    rows = []
+    for one in fact_sets(audit):
+        name = f"{OTHERS} (spill-over)" if one.name == OTHERS else one.name
+        for word, shift in (("better", one.shifts.positive), ("worse", one.shifts.negative)):
+            rows.append((f"{name}: {word}", *_shift(shift, total(one.matrix))))
     columns = ("Facts whose category moved", "Facts", "Of all in the set", "Of those that could")
     note = (
-        "A fact could get better if it was not HighlyKnown before, and worse if it was not Unknown."
+        "A fact could get better if it was not HighlyKnown before, and worse if it was not "
+        f"Unknown. {SPILL_OVER}"
     )
     return Table("Shifts", columns, tuple(rows), note)
 

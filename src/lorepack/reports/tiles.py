@@ -38,12 +38,15 @@ def _learned(audit: Audit) -> tuple[Tile, Tile]:
 
 def _spill_over(audit: Audit) -> tuple[Tile, Tile]:
     both, others = audit.shifts.untrained, audit.others
-    named = (("Others worse", both.negative.count), ("Others better", both.positive.count))
     worse, better = (
-        Tile(name, fig.percent(n / others), f"{fig.count(n)} of {fig.facts(others)} not trained")
-        if others
-        else Tile(name, fig.NOT_MEASURED, "every fact was trained")
-        for name, n in named
+        Tile(
+            f"Spill-over: {word}",
+            fig.percent(fig.ratio(shift.count, others)),
+            f"{fig.count(shift.count)} of {fig.facts(others)} not in the mix"
+            if others
+            else "every fact was in the mix",
+        )
+        for word, shift in (("worse", both.negative), ("better", both.positive))
     )
     return worse, better
 

@@ -1,4 +1,4 @@
-"""Which trained facts are not in: joined by id from the mix and the audit's tables."""
+"""Which trained facts are not in: joined by id from the facts and the audit's tables."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from lorepack.reports.run_files import broken, lines, missing
-from lorepack.text import answer_of, matches
+from lorepack.reports import details
+from lorepack.reports.run_files import RunFiles, broken, lines, missing
+from lorepack.text import Matcher, answer_of
 
 SHOWN = 50
+FACTS = "facts.jsonl"
 
 
 @dataclass(frozen=True)
@@ -28,48 +30,57 @@ class Unlearned:
     right: int
     prompts: int
     said: str | None
-    """the most frequent wrong answer; None when the question was too long to be asked"""
+    """the most frequent wrong answer; None when the prompts were too long to be asked"""
 
 
-def unlearned(folder: Path) -> tuple[tuple[Unlearned, ...], int]:
+def unlearned(found: RunFiles) -> tuple[tuple[Unlearned, ...], int]:
     """The trained facts that are not answered right in every prompt, worst first.
 
     Args:
-        folder: the run.
+        found: the files of a run.
 
     Returns:
         At most `SHOWN` of them, and how many there are in all.
 
     Raises:
-        LorepackError: a table is missing or cut off.
+        LorepackError: a table is missing or cut off, or lacks a trained fact.
     """
-    trained = {
-        row["fact_id"]: row
-        for row in lines(folder, "mix/mix.jsonl")
-        if row.get("kind") == "unknown"
-    }
-    table = _table(folder, "audit/categories.parquet", ["id", "k_greedy", "n_greedy"], trained)
+    folder, facts = found.folder, _trained(found)
+    table = _table(folder, "audit/categories.parquet", ["id", "k_greedy", "n_greedy"], facts)
     rows = [row for row in table.to_pylist() if row["k_greedy"] < max(row["n_greedy"], 1)]
     rows.sort(key=lambda row: (row["k_greedy"], row["id"]))
     shown = {row["id"]: row for row in rows[:SHOWN]}
     answers = _table(folder, "audit/answers.parquet", ["id", "greedy"], shown)
     said = {row["id"]: row["greedy"] for row in answers.to_pylist()}
+    rule = details.rule(found)
     return tuple(
-        _unlearned(trained[ident], row, said.get(ident) or []) for ident, row in shown.items()
+        _unlearned(facts[ident], row, said.get(ident) or [], rule) for ident, row in shown.items()
     ), len(rows)
 
 
-def _unlearned(example: Mapping[str, Any], row: Mapping[str, Any], said: list[str]) -> Unlearned:
-    answer = str(example.get("answer", ""))
-    given = Counter(answer_of(text) for text in said if text is not None)
-    wrong = [text for text, _ in given.most_common() if not matches(text, (answer,), "boundary")]
+def _trained(found: RunFiles) -> dict[str, dict[str, Any]]:
+    """The trained facts by id, as they were read, aliases included."""
+    ids = set(found.mix.get("trained") or ())
+    rows = lines(found.folder, FACTS)
+    facts = {row["id"]: row for row in rows if row.get("id") in ids}
+    if absent := sorted(ids - facts.keys()):
+        raise broken(found.folder, FACTS, f"lacks trained fact {absent[0]}")
+    return facts
+
+
+def _unlearned(
+    fact: Mapping[str, Any], row: Mapping[str, Any], said: list[str | None], rule: str
+) -> Unlearned:
+    answer = str(fact.get("answer", ""))
+    right = Matcher((answer, *map(str, fact.get("aliases") or ())), rule)
+    wrong = Counter(answer_of(text) for text in said if text is not None and not right(text))
     return Unlearned(
         id=row["id"],
-        question=str(example.get("question", "")),
+        question=str(fact.get("question", "")),
         answer=answer,
         right=row["k_greedy"],
         prompts=row["n_greedy"],
-        said=next(iter(wrong or given), None),
+        said=next((text for text, _ in wrong.most_common(1)), None),
     )
 
 

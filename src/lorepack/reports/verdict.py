@@ -16,7 +16,7 @@ LEARNED = 0.9
 GENERAL = 0.2
 """how far generality may lie under reliability before the page says so"""
 FORGETTING = 0.05
-"""share of the other facts that may get worse before the page says so"""
+"""share of the facts not in the mix that may get worse before the page says so"""
 DRIFT = 0.1
 """nats a token that the model may drift on neutral text before the page says so"""
 
@@ -104,11 +104,11 @@ def _cost(audit: Audit) -> str:
     else:
         drift = f"KL to the base {fig.real(neutral.kl)} nats a token"
     if not others:
-        return f"cost: no other facts to measure it on; {drift}"
+        return f"cost: every fact was in the mix, so no spill-over was measured; {drift}"
     worse = fig.percent(fig.ratio(shifts.negative.count, others))
     better = fig.percent(fig.ratio(shifts.positive.count, others))
-    kind = "other" if audit.trained else ""
-    return f"cost: **{worse}** of the {fig.facts(others, kind)} got worse, {better} better; {drift}"
+    which = fig.facts(others) + (" not in the mix" if audit.trained else "")
+    return f"cost: **{worse}** of the {which} got worse, {better} better; {drift}"
 
 
 def _collapse(audit: Audit) -> str:
@@ -179,7 +179,7 @@ def _forgetting(audit: Audit) -> Caution | None:
     if not others or negative.count / others <= FORGETTING:
         return None
     share = fig.percent(negative.count / others)
-    text = f"{fig.count(negative.count)} of {fig.facts(others, 'other')} ({share}) got worse"
+    text = f"{fig.count(negative.count)} of {fig.facts(others)} not in the mix ({share}) got worse"
     if negative.of_movable is not None:
         text += f", {fig.percent(negative.of_movable)} of those that could"
     return Caution("Forgetting", f"{text}; this page warns above {fig.percent(FORGETTING)}.")
@@ -191,7 +191,7 @@ def _drift(audit: Audit) -> Caution | None:
     return Caution(
         "Drift",
         f"On neutral text the model lies {fig.real(audit.neutral.kl)} nats a token from its "
-        f"base; this page warns above {fig.real(DRIFT)}.",
+        f"base; this page warns above {DRIFT:g}.",
     )
 
 
