@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,6 +22,24 @@ from lorepack.cli.main import VERBS, cli
 def lorepack(*args: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "lorepack", *args]
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)
+
+
+@contextmanager
+def writing_end(pipe: Path, reader: subprocess.Popen[str]) -> Iterator[None]:
+    """Hold the writing end of a named pipe, as soon as there is somebody who reads."""
+    while True:
+        assert reader.poll() is None, "it ended without reading"
+        try:
+            end = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+            break
+        except OSError as error:
+            if error.errno != errno.ENXIO:  # which says that nobody reads yet
+                raise
+            time.sleep(0.01)
+    try:
+        yield
+    finally:
+        os.close(end)
 
 
 def imported_by(statement: str) -> set[str]:
@@ -42,11 +66,6 @@ def test_every_verb_has_help_of_its_own(verb):
     done = CliRunner().invoke(cli, [verb, "--help"])
     assert done.exit_code == 0, done.output
     assert "Usage:" in done.output
-
-
-@pytest.mark.parametrize("verb", [v for v in VERBS if v not in ("facts", "completion")])
-def test_every_verb_takes_json(verb):
-    assert "--json" in CliRunner().invoke(cli, [verb, "--help"]).output
 
 
 def test_a_mistyped_verb_is_answered_with_the_one_that_was_meant():
@@ -93,3 +112,55 @@ def test_made_facts_pass_their_own_check(tmp_path):
     done = lorepack("facts", "check", str(out), "--json")
     assert done.returncode == 0, done.stdout
     assert json.loads(done.stdout.splitlines()[-1])["facts"] == 50
+
+
+@pytest.mark.parametrize("typed", [["--size", "10"], ["--seed", "3"], ["--seed", "0"]])
+def test_the_worlds_own_facts_take_neither_size_nor_seed(tmp_path, typed):
+    out = tmp_path / "world.jsonl"
+    done = CliRunner().invoke(cli, ["facts", "make", "world", *typed, "--out", str(out)])
+    assert done.exit_code == 2
+    assert "the world's own facts are fixed" in done.output
+    assert not out.exists()
+
+
+def test_new_facts_come_from_seed_0_unless_one_is_given(tmp_path):
+    texts = {}
+    for seed in ([], ["--seed", "0"], ["--seed", "1"]):
+        out = tmp_path / f"new{len(texts)}.jsonl"
+        made = CliRunner().invoke(
+            cli, ["facts", "make", "world-new", "--size", "5", *seed, "--out", str(out)]
+        )
+        assert made.exit_code == 0, made.output
+        texts[tuple(seed)] = out.read_text(encoding="utf-8")
+    assert texts[()] == texts["--seed", "0"] != texts["--seed", "1"]
+
+
+def test_ctrl_c_ends_with_130_and_one_line(tmp_path):
+    pipe = tmp_path / "facts.jsonl"
+    os.mkfifo(pipe)
+    child = subprocess.Popen(
+        [sys.executable, "-m", "lorepack", "facts", "check", str(pipe)],
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell that starts the tests in the background lets its children ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    with writing_end(pipe, child):  # the command waits for a first line
+        child.send_signal(signal.SIGINT)
+        _, stderr = child.communicate()
+    assert child.returncode == 130
+    assert stderr.strip() == (
+        "lorepack: stopped; finished stages are kept, the same command goes on from there"
+    )
+
+
+def test_auditing_a_run_takes_no_settings_since_the_run_has_its_own(tmp_path):
+    done = lorepack("audit", "--run", str(tmp_path), "--seed", "3")
+    assert done.returncode == 2
+    assert "--run stands alone" in done.stderr
+
+
+def test_auditing_a_folder_that_is_no_run_says_so(tmp_path):
+    done = lorepack("audit", "--run", str(tmp_path))
+    assert done.returncode == 2
+    assert "is not a run" in done.stderr

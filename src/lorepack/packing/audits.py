@@ -13,13 +13,13 @@ from lorepack.errors import InputError, MismatchError
 from lorepack.facts import Fact
 from lorepack.llm import LanguageModel
 from lorepack.packing import stages
-from lorepack.packing.compose import heldout_of
 from lorepack.packing.jobs import Facts, loaded, probe_settings
 from lorepack.packing.result import PackResult
 from lorepack.packing.run import Run, open_run
 from lorepack.packing.settings import PackSettings
 from lorepack.packing.sources import load_facts
 from lorepack.packing.stages import Job, Progress, quiet
+from lorepack.packing.wordings import heldout_of
 
 
 def audit(

@@ -14,8 +14,9 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, Protocol
 
 from lorepack import files
-from lorepack.errors import InputError, MismatchError, suggest
+from lorepack.errors import InputError, suggest
 from lorepack.facts import Fact, over_represented
+from lorepack.packing.wordings import different_wordings, split_wordings
 from lorepack.text import normalise
 
 SELECTIONS = ("stratified", "positional")
@@ -140,7 +141,7 @@ def compose(
     reminders = _known(by_category["HighlyKnown"], known, len(trained), choose)
     trained_words, untrained_words = {}, {}
     for fact in trained:
-        trained_words[fact.id], untrained = _split_wordings(fact, settings)
+        trained_words[fact.id], untrained = split_wordings(fact, settings)
         if untrained:
             untrained_words[fact.id] = untrained
     warnings += _common_answers(trained)
@@ -152,27 +153,6 @@ def compose(
         settings=settings,
         warnings=tuple(warnings),
     )
-
-
-def heldout_of(facts: Sequence[Fact], manifest: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
-    """The wordings that a mix held out, found again from its manifest.
-
-    Args:
-        facts: all facts of the mix, and perhaps others.
-        manifest: `Mix.manifest`, as an adapter's ``lorepack.json`` keeps it.
-
-    Raises:
-        MismatchError: these facts, or their wordings, are not those of the mix.
-    """
-    trained = set(manifest["trained"])
-    found = {
-        fact.id: words
-        for fact in facts
-        if fact.id in trained and (words := _split_wordings(fact, manifest["settings"])[1])
-    }
-    if files.hash_of({k: list(v) for k, v in found.items()}) != manifest["hashes"]["heldout"]:
-        raise MismatchError("the wordings held out in training are not among these facts'")
-    return found
 
 
 def _check(unknown: int | str, answer_cap: float | None, selection: str, **counts: int) -> None:
@@ -299,7 +279,7 @@ def _with_wordings(candidates: Sequence[Fact], settings: Mapping[str, Any]) -> l
     if not trained:
         return list(candidates)
     needed = trained + min(settings["heldout"], 1)
-    counts = {fact.id: len(_wordings(fact, 0)) for fact in candidates}
+    counts = {fact.id: len(different_wordings(fact, 0)) for fact in candidates}
     enough = [fact for fact in candidates if counts[fact.id] >= needed]
     asked = 1 if settings["unknown"] == "all" else settings["unknown"]
     if len(enough) < asked:
@@ -310,27 +290,6 @@ def _with_wordings(candidates: Sequence[Fact], settings: Mapping[str, Any]) -> l
             "ask for fewer paraphrases, or add some to the facts"
         )
     return enough
-
-
-def _split_wordings(
-    fact: Fact, settings: Mapping[str, Any]
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """A trained fact's other wordings: those trained, and those held out."""
-    words = _wordings(fact, settings["seed"])
-    trained, rest = words[: settings["paraphrases"]], words[settings["paraphrases"] :]
-    return trained, rest[-settings["heldout"] :] if settings["heldout"] else ()
-
-
-def _wordings(fact: Fact, seed: int) -> tuple[str, ...]:
-    """The different other wordings of a fact's question, in the seed's order."""
-    different: dict[str, str] = {}
-    for wording in fact.paraphrases:
-        form = normalise(wording) or wording
-        if wording.strip() and form != normalise(fact.question):
-            different.setdefault(form, wording)
-    words = list(different.values())
-    random.Random(f"{seed}:{fact.id}").shuffle(words)
-    return tuple(words)
 
 
 def _capped(

@@ -1,0 +1,236 @@
+"""Importing: a source in, facts and passages out, and every row that was set aside."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import IO, Any
+
+from lorepack import files
+from lorepack.errors import InputError
+from lorepack.facts.fact import Fact
+from lorepack.facts.importing.format import Bulk, Counted, Format, Options, Where
+from lorepack.facts.importing.registry import detect, named
+from lorepack.facts.passage import Passage
+from lorepack.facts.rows import RowError
+from lorepack.facts.writing import write
+
+EVERY = 1_000  # rows between two calls of progress
+
+
+@dataclass(frozen=True)
+class ImportReport:
+    """What an import read, kept and set aside."""
+
+    format: str
+    read: int
+    """rows"""
+    facts: int
+    passages: int
+    rejected: dict[str, int]
+    """rows, or facts of a row, that were set aside, by reason"""
+    counts: dict[str, int]
+    """what else the format counted"""
+    seconds: float
+    out: Path
+    passages_out: Path | None
+    rejected_out: Path
+    broken: str | None
+    """why reading stopped before the end; what came before is written"""
+
+    def to_json(self) -> dict[str, Any]:
+        """The report as a JSON object."""
+        row = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {k: str(v) if isinstance(v, Path) else v for k, v in row.items()}
+
+
+def import_facts(
+    source: Path | str,
+    out: Path | str,
+    *,
+    fmt: str | None = None,
+    options: Options | None = None,
+    passages: Path | str | None = None,
+    rejected: Path | str | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> ImportReport:
+    """Turn a source into a file of facts, streaming.
+
+    Args:
+        source: a file or folder (hub formats: an id).
+        out: ``.jsonl``, ``.csv`` or ``.parquet``; of a format that holds no facts, the passages
+            (``.jsonl``).
+        fmt: name of the format; None tells it from the source, where that is beyond doubt.
+        options: what else is to be known of the source.
+        passages: where passages go; None takes ``OUT.passages.jsonl``.
+        rejected: where rows that are set aside go, each with file, line, reason and text; None
+            takes ``rejected.jsonl`` in the folder of ``out``.
+        progress: called with the number of rows read, now and then.
+
+    Returns:
+        Counts. Where the source breaks off, ``broken`` says so and the rest is kept.
+
+    Raises:
+        NotFoundError: no such source.
+        InputError: an unknown format, an option that it does not take, or no fact at all.
+        WriteError: no space, no permission.
+    """
+    options, out = options or Options(), Path(out)
+    form = named(fmt) if fmt else detect(Path(source))
+    _check(form, options)
+    start = time.monotonic()
+    passages = Path(passages) if passages else out.with_name(f"{out.stem}.passages.jsonl")
+    job = _Import(form, Path(source), options, progress or (lambda rows: None))
+    aside = Path(rejected) if rejected else out.with_name("rejected.jsonl")
+    with _lines(aside) as job.aside, contextlib.suppress(_NothingError):
+        if form.yields == "facts":
+            write(out, job.facts())
+        elif form.yields == "both":
+            with _lines(passages) as job.passages:
+                write(out, job.facts())
+        else:
+            with _lines(out) as job.passages:
+                deque(job.facts(), maxlen=0)
+    report = ImportReport(
+        format=form.name,
+        read=job.read,
+        facts=job.kept["facts"],
+        passages=job.kept["passages"],
+        rejected=dict(sorted(job.rejected.items())),
+        counts=dict(sorted(job.counts.items())),
+        seconds=round(time.monotonic() - start, 3),
+        out=out,
+        passages_out=passages if form.yields == "both" else None,
+        rejected_out=aside,
+        broken=job.broken,
+    )
+    if not (report.facts or report.passages):
+        why = report.broken or f"{report.read:,} rows, set aside: {report.rejected or 'none'}"
+        raise InputError(f"{source}: no facts as {form.name} ({why}); see {aside}")
+    return report
+
+
+class _NothingError(Exception):
+    """No fact and no passage was found."""
+
+
+@dataclass
+class _Import:
+    """One import at work: the counters, and the files beside that of the facts."""
+
+    form: Format
+    source: Path
+    options: Options
+    progress: Callable[[int], None]
+    read: int = 0
+    broken: str | None = None
+    kept: Counter[str] = field(default_factory=Counter)
+    rejected: Counter[str] = field(default_factory=Counter)
+    counts: Counter[str] = field(default_factory=Counter)
+    seen: set[int] = field(default_factory=set)
+    aside: IO[str] | None = None
+    passages: IO[str] | None = None
+
+    def facts(self) -> Iterator[Fact]:
+        """The facts of the source; its passages are written as they come.
+
+        Raises:
+            _NothingError: neither one nor the other; nothing must be written then.
+        """
+        yield from (item for item in self._items() if isinstance(item, Fact))
+        if not self.kept.total():
+            raise _NothingError
+
+    def _items(self) -> Iterator[Fact | Passage]:
+        for where, raw in self._rows():
+            try:
+                for item in self.form.items(raw, self.options):
+                    if isinstance(item, Counted):
+                        self.counts[item.name] += 1
+                    elif self._new(item, where):
+                        yield self._keep(item)
+            except RowError as error:
+                self._reject(where, error.kind, str(error), raw)
+
+    def _rows(self) -> Iterator[tuple[Where, Any]]:
+        rows, each = self.form.rows(self.source, self.options), 1
+        while self.options.limit is None or self.read < self.options.limit:
+            try:
+                where, raw = next(rows)
+            except StopIteration:
+                break
+            except InputError as error:
+                if not self.read:
+                    raise
+                self.broken = str(error)
+                break
+            if isinstance(raw, Bulk):
+                each = 0
+                self.read += raw.read
+                self.counts.update(raw.counts)
+                self.rejected.update(raw.rejected)
+                continue
+            self.read += each
+            if self.read % EVERY == 0:
+                self.progress(self.read)
+            if isinstance(raw, RowError):  # a row that the reader itself could not take apart
+                self._reject(where, raw.kind, str(raw), None)
+            else:
+                yield where, raw
+        self.progress(self.read)
+
+    def _new(self, item: Fact | Passage, where: Where) -> bool:
+        key = hash((type(item), item.id))
+        if key in self.seen:
+            self._reject(where, "repeat", f"the same as an earlier one (id {item.id})", None)
+            return False
+        self.seen.add(key)
+        return True
+
+    def _keep(self, item: Fact | Passage) -> Fact | Passage:
+        if isinstance(item, Passage):
+            self.kept["passages"] += 1
+            if self.passages is not None:
+                self.passages.write(json.dumps(item.to_json(), ensure_ascii=False) + "\n")
+        else:
+            self.kept["facts"] += 1
+        return item
+
+    def _reject(self, where: Where, reason: str, message: str, raw: Any) -> None:
+        self.rejected[reason] += 1
+        row = {"file": str(where.file), "line": where.line, "reason": reason, "message": message}
+        if raw is not None:
+            row["row"] = _shown(raw)
+        assert self.aside is not None
+        self.aside.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+def _shown(raw: Any, most: int = 2_000) -> str:
+    text = raw.decode("utf-8", "replace") if isinstance(raw, bytes) else str(raw)
+    text = text.encode("utf-8", "replace").decode()  # half a character of a broken file
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+@contextlib.contextmanager
+def _lines(path: Path) -> Iterator[IO[str]]:
+    """A text file, whole or not at all."""
+    with (
+        files.atomic(path) as partial,
+        open(partial, "w", encoding="utf-8", errors="replace", newline="\n") as handle,
+    ):
+        yield handle
+
+
+def _check(form: Format, options: Options) -> None:
+    for part in fields(Options):
+        given = getattr(options, part.name) not in (None, {}, part.default)
+        if given and part.name not in form.takes | {"limit"}:
+            raise InputError(
+                f"format {form.name} takes no --{part.name}; it takes: "
+                f"{', '.join(sorted(form.takes)) or 'no options'}"
+            )

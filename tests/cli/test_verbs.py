@@ -1,0 +1,138 @@
+"""Every verb does its work on a small input, and ends with one JSON object when it is asked to."""
+
+from __future__ import annotations
+
+import functools
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+import lorepack
+from lorepack import facts as room
+from lorepack import packing, world
+from lorepack.cli.main import VERBS, cli
+from lorepack.packing import demonstration
+from lorepack.probing import CATEGORIES
+
+SAMPLE, UNKNOWN = 40, 2
+"""the demo's facts and how many of them it trains, in these tests"""
+
+FIGURES = {
+    "facts", "categories", "unknown_trained", "reliability", "generality", "positive_shift",
+    "negative_shift", "spillover_positive", "spillover_negative", "neutral_kl", "refusals_before",
+    "refusals_after", "seconds",
+}  # fmt: skip
+HASTY = ["probe.prompts=1", "epochs=1", "min_steps=0"]
+ONE_PROMPT = "--samples 0 --set prompts=1"
+
+COMMANDS = {
+    "facts make": ("--out new.jsonl world-new --size 8 --seed 1", {"facts", "out"}),
+    "facts check": ("new.jsonl", {"facts", "problems"}),
+    "probe": (
+        f"--model world --facts facts.jsonl --out probe {ONE_PROMPT}",
+        {"facts", "categories", "refusals", "seconds", "out"},
+    ),
+    "pack": (
+        "--model world --facts facts.jsonl --out run --unknown 4 --samples 0 "
+        + " ".join(f"--set {setting}" for setting in HASTY),
+        {*FIGURES, "report", "adapter"},
+    ),
+    "audit": (
+        f"--model world --adapter run/adapter --facts facts.jsonl --out audit {ONE_PROMPT}",
+        {*FIGURES, "out"},
+    ),
+    "audit --run": ("run", {*FIGURES, "report", "adapter"}),
+    "report": ("--run run", {"report", "card"}),
+    "models": ("", {"models"}),
+    "completion": ("bash", {"shell", "script"}),
+    "demo": ("--out demo", {*FIGURES, "report", "adapter"}),
+}
+"""what is run, in this order and in one folder: options, and the keys of the JSON object"""
+
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Result]]:
+    """How every command ended; their folder is the current one for the tests of this file."""
+    told = sorted(world.facts(), key=lambda fact: (-(fact.popularity or 0), fact.id))[:8]
+    neutral = world.neutral_text()[:10]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("verbs"))
+        patch.setattr(world, "neutral_text", lambda: neutral)
+        patch.setattr(demonstration, "SAMPLE", SAMPLE)
+        patch.setattr(demonstration, "UNKNOWN", UNKNOWN)
+        patch.setattr(demonstration, "pack", functools.partial(packing.pack, sets=HASTY))
+        room.write("facts.jsonl", [*world.new_facts(8, seed=1), *told])
+        yield {
+            name: CliRunner().invoke(cli, [*name.split(), *options.split(), "--json"])
+            for name, (options, _) in COMMANDS.items()
+        }
+
+
+def last_object(stdout: str) -> dict[str, Any]:
+    """The JSON object on the last line, which is the only one."""
+    lines = stdout.splitlines()
+    assert [line for line in lines if line.startswith("{")] == lines[-1:], stdout
+    return json.loads(lines[-1])
+
+
+def test_no_verb_is_left_out():
+    assert {name.split()[0] for name in COMMANDS} == set(VERBS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_verb_ends_with_one_json_object_of_known_keys(ended, name):
+    done, keys = ended[name], COMMANDS[name][1]
+    assert done.exit_code == 0, f"{done.output}\n{done.exception!r}"
+    assert keys <= last_object(done.stdout).keys()
+
+
+@pytest.mark.parametrize("name", ["probe", "pack", "audit", "audit --run", "demo"])
+def test_every_fact_is_counted_in_one_of_the_four_categories(ended, name):
+    row = last_object(ended[name].stdout)
+    assert tuple(row["categories"]) == CATEGORIES
+    assert sum(row["categories"].values()) == row["facts"] == (SAMPLE if name == "demo" else 16)
+
+
+def test_auditing_a_run_repeats_the_figures_of_its_pack(ended):
+    packed, audited = (last_object(ended[name].stdout) for name in ("pack", "audit --run"))
+    assert packed["unknown_trained"] == 4
+    assert {**audited, "seconds": 0} == {**packed, "seconds": 0}
+
+
+@pytest.mark.parametrize("name", ["pack", "audit --run", "demo"])
+def test_the_files_that_a_run_names_are_there(ended, name):
+    row = last_object(ended[name].stdout)
+    assert Path(row["report"]).is_file()
+    assert (Path(row["adapter"]) / "adapter_model.safetensors").is_file()
+
+
+def test_the_demo_says_which_facts_it_takes_and_reports_on_those(ended):
+    row = last_object(ended["demo"].stdout)
+    assert (row["facts"], row["unknown_trained"]) == (SAMPLE, UNKNOWN)
+    assert ended["demo"].stderr.startswith(f"{SAMPLE} of the made world's ")
+    assert f"{SAMPLE} facts audited" in Path(row["report"]).read_text(encoding="utf-8")
+
+
+def test_the_demo_from_python_is_that_of_the_command_line(ended):
+    row = last_object(ended["demo"].stdout)
+    again = lorepack.demo("demo").to_json()  # finished there, so nothing is computed again
+    assert {**again, "seconds": 0} == {**row, "seconds": 0}
+
+
+@pytest.mark.slow
+def test_the_demo_at_its_full_size_learns_its_facts(tmp_path):
+    command = [sys.executable, "-m", "lorepack", "demo", "--json", "--out", "demo"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    row = last_object(done.stdout)
+    assert COMMANDS["demo"][1] <= row.keys()
+    assert (row["facts"], row["unknown_trained"]) == (400, 60)
+    assert row["reliability"] > 0.9
+    assert (tmp_path / row["report"]).is_file()
+    assert (tmp_path / row["adapter"] / "adapter_model.safetensors").is_file()

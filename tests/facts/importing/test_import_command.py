@@ -1,0 +1,184 @@
+"""`lorepack facts import` and `facts make`: counts, files, and one line for what is wrong."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from lorepack.cli.main import cli
+from lorepack.errors import InputError
+from lorepack.facts import Fact, load
+from lorepack.facts.importing import HOMES
+
+from .published_files import DATA, needs_data
+
+KEYS = {"format", "read", "facts", "passages", "rejected", "counts", "seconds", "out",
+        "passages_out", "rejected_out", "broken"}  # fmt: skip
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(cli, ["facts", *map(str, arguments)])
+
+
+def row(result: Result) -> dict[str, Any]:
+    assert result.exit_code == 0, result.output
+    answer: dict[str, Any] = json.loads(result.stdout.splitlines()[-1])
+    return answer
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "source.jsonl"
+    rows = [
+        {"query": "q1", "gold": ["a", "b"], "who": "x"},
+        {"query": "q2"},
+        {"query": "q3", "gold": "c"},
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+class TestImport:
+    def test_columns_and_counts(self, source: Path, tmp_path: Path) -> None:
+        out = tmp_path / "out" / "facts.jsonl"
+        result = run("import", source, "--as", "jsonl", "--question", "query", "--column",
+                     "answer=gold", "--column", "subject=who", "--out", out, "--json")  # fmt: skip
+        told = row(result)
+        assert told.keys() == KEYS
+        assert (told["read"], told["facts"], told["passages"]) == (3, 2, 0)
+        assert told["rejected"] == {"no_answer": 1}
+        assert load(out) == [Fact("q1", "a", aliases=("b",), subject="x"), Fact("q3", "c")]
+        aside = json.loads((tmp_path / "out/rejected.jsonl").read_text())
+        assert (aside["file"], aside["line"], aside["reason"]) == (str(source), 2, "no_answer")
+
+    def test_the_table_names_every_reason(self, source: Path, tmp_path: Path) -> None:
+        out, aside = tmp_path / "o.csv", tmp_path / "aside.jsonl"
+        result = run("import", source, "--as", "jsonl", "--question", "query", "--answer", "gold",
+                     "--out", out, "--rejected", aside)  # fmt: skip
+        assert result.exit_code == 0
+        for word in ("3 rows as jsonl", "set aside: no_answer", "o.csv", "aside.jsonl"):
+            assert word in result.stdout.replace("\n", " ")
+        assert len(load(tmp_path / "o.csv")) == 2
+        assert (tmp_path / "aside.jsonl").read_text().count("\n") == 1
+
+    def test_a_limit(self, source: Path, tmp_path: Path) -> None:
+        result = run("import", source, "--as", "jsonl", "--question", "query", "--answer", "gold",
+                     "--limit", 1, "--out", tmp_path / "o.jsonl", "--json")  # fmt: skip
+        assert (row(result)["read"], row(result)["facts"]) == (1, 1)
+
+    @needs_data
+    def test_a_real_file_is_told_without_help(self, tmp_path: Path) -> None:
+        out = tmp_path / "o.parquet"
+        told = row(run("import", DATA / "edits/counterfact.json", "--split", "edit", "--out", out,
+                       "--json"))  # fmt: skip
+        assert (told["format"], told["read"], told["facts"]) == ("counterfact", 1_919, 1_919)
+        assert len(load(out)) == 1_919
+
+    @needs_data
+    def test_passages_beside_the_facts(self, tmp_path: Path) -> None:
+        told = row(run("import", DATA / "open-qa/xquad_en.json", "--out", tmp_path / "o.jsonl",
+                       "--passages", tmp_path / "p.jsonl", "--json"))  # fmt: skip
+        assert told["format"] == "squad"
+        assert (tmp_path / "p.jsonl").read_text().count("\n") == told["passages"] > 0
+
+    def test_templates(self, tmp_path: Path) -> None:
+        (tmp_path / "a.tsv").write_text("Ann\tboss\tBob\nAnn\tcat\tTom\n")
+        (tmp_path / "t.jsonl").write_text('{"relation": "boss", "wordings": ["Who leads {s}?"]}\n')
+        told = row(run("import", tmp_path / "a.tsv", "--as", "triples", "--templates",
+                       tmp_path / "t.jsonl", "--out", tmp_path / "o.jsonl", "--json"))  # fmt: skip
+        assert told["rejected"] == {"no_template": 1}
+        assert load(tmp_path / "o.jsonl")[0].question == "Who leads Ann?"
+
+    @pytest.mark.parametrize(
+        ("arguments", "why"),
+        [
+            (["--column", "answer"], "expected FIELD=COLUMN"),
+            (["--column", "=gold"], "expected FIELD=COLUMN"),
+            (["--answer", "gold", "--column", "answer=query"], "answer is said to be in"),
+            (["--limit", "0"], "--limit"),
+        ],
+    )
+    def test_wrong_use(self, source: Path, tmp_path: Path, arguments: list[str], why: str) -> None:
+        result = run("import", source, "--as", "jsonl", "--out", tmp_path / "o.jsonl", *arguments)
+        assert result.exit_code == 2
+        assert why in result.output
+        assert not (tmp_path / "o.jsonl").exists()
+
+    def test_an_option_that_the_format_does_not_take(self, source: Path, tmp_path: Path) -> None:
+        result = run(
+            "import", source, "--as", "jsonl", "--out", tmp_path / "o.jsonl", "--split", "x"
+        )
+        assert isinstance(result.exception, InputError)
+        assert "format jsonl takes no --split" in str(result.exception)
+
+    @pytest.mark.parametrize(
+        "option", ["--ontology", "--aliases", "--articles", "--seed", "--since"]
+    )
+    def test_every_option_reaches_the_format(
+        self, source: Path, tmp_path: Path, option: str
+    ) -> None:
+        result = run("import", source, "--as", "jsonl", "--out", tmp_path / "o.jsonl", option, "1")
+        assert f"takes no {option}" in str(result.exception)
+
+    def test_help_lists_the_formats(self) -> None:
+        listed = {
+            line.split()[0] for line in run("import", "--help").output.splitlines() if line.strip()
+        }
+        assert set(HOMES) <= listed
+
+
+def test_a_source_that_breaks_off_ends_with_2_after_writing(tmp_path: Path) -> None:
+    text = "".join(f'{{"question": "q{n}", "answer": "a{n}"}}\n' for n in range(3_000))
+    (tmp_path / "cut.jsonl.gz").write_bytes(gzip.compress(text.encode())[:-2_000])
+    verb = "lorepack facts import cut.jsonl.gz --as jsonl --out o.jsonl --json"
+    command = [sys.executable, "-m", *verb.split()]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert 0 < told["facts"] == len(load(tmp_path / "o.jsonl"))
+    assert "compressed data is broken" in told["broken"]
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("{")]
+    assert len(lines) == 1
+    assert lines[0].startswith("lorepack: error: the source breaks off")
+
+
+class TestMake:
+    def test_a_phone_book(self, tmp_path: Path) -> None:
+        out = tmp_path / "o.jsonl"
+        told = row(run("make", "phonebook", "--size", 20, "--seed", 5, "--out", out, "--json"))
+        assert told.keys() == {"facts", "out", "bits_per_value", "bits"}
+        assert told["facts"] == 20 == len(load(out))
+        assert told["bits_per_value"] == pytest.approx(32.42, abs=0.005)
+        assert "32.42 bits a value" in run("make", "phonebook", "--size", 2, "--out", out).output
+
+    def test_a_random_map(self, tmp_path: Path) -> None:
+        out = tmp_path / "o.jsonl"
+        told = row(run("make", "random-map", "--size", 9, "--alphabet", "abcd", "--length", 5,
+                       "--out", out, "--json"))  # fmt: skip
+        assert told["bits_per_value"] == 10.0
+        assert all(set(fact.answer) <= set("abcd") and len(fact.answer) == 5 for fact in load(out))
+
+    @pytest.mark.parametrize(
+        ("arguments", "why"),
+        [
+            (["phonebook"], "phonebook needs --size N"),
+            (["random-map"], "random-map needs --size N"),
+            (["phonebook", "--size", 3, "--length", 3], "belong to random-map"),
+            (["world-new", "--size", 3, "--alphabet", "ab"], "belong to random-map"),
+        ],
+    )
+    def test_wrong_use(self, tmp_path: Path, arguments: list[Any], why: str) -> None:
+        result = run("make", *arguments, "--out", tmp_path / "o.jsonl")
+        assert result.exit_code == 2
+        assert why in result.output
+
+    def test_a_size_beyond_names(self, tmp_path: Path) -> None:
+        result = run("make", "phonebook", "--size", 2_000_000, "--out", tmp_path / "o.jsonl")
+        assert isinstance(result.exception, InputError)
