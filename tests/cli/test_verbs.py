@@ -34,6 +34,10 @@ ONE_PROMPT = "--samples 0 --set prompts=1"
 COMMANDS = {
     "facts make": ("--out new.jsonl world-new --size 8 --seed 1", {"facts", "out"}),
     "facts check": ("new.jsonl", {"facts", "problems"}),
+    "facts import": (
+        "new.jsonl --as jsonl --out imported.jsonl",
+        {"read", "facts", "passages", "rejected", "seconds"},
+    ),
     "probe": (
         f"--model world --facts facts.jsonl --out probe {ONE_PROMPT}",
         {"facts", "categories", "refusals", "seconds", "out"},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 _PATH = click.Path(path_type=Path)
 _OPTIONS = (
     *("split", "articles", "since", "until", "templates", "ontology", "aliases", "seed"),
-    *("per_relation", "limit"),
+    *("per_relation", "size", "overlap", "similarity", "limit"),
 )
-"""those of `lorepack.facts.importing.Options`, but for the columns"""
+"""those of `lorepack.facts.importing.Options`, but for the columns and the tokenizer"""
 
 
 @click.group("facts")
@@ -144,8 +144,12 @@ class _Import(click.Command):
     click.option("--aliases", type=_PATH, multiple=True, metavar="FILE", help="other names"),
     click.option("--seed", type=click.IntRange(min=0), help="what is drawn from too much"),
     click.option("--per-relation", type=click.IntRange(min=0), metavar="N", help="most of each"),
+    click.option("--size", type=click.IntRange(min=1), help="most tokens of a passage (docs)"),
+    click.option("--overlap", type=click.IntRange(min=0), help="tokens shared with the one before"),
+    click.option("--similarity", type=click.FloatRange(0, 1), help="of a near-duplicate (docs)"),
     click.option("--limit", type=click.IntRange(min=1), metavar="N", help="most rows to read"),
 )
+@click.option("--tokenizer", metavar="M", help="the model whose tokens are counted (docs)")
 @click.option("--passages", metavar="FILE", help="where passages go  [OUT.passages.jsonl]")
 @click.option("--rejected", metavar="FILE", help="where set-aside rows go  [rejected.jsonl]")
 @json_option
@@ -157,6 +161,7 @@ def import_(
     question: str | None,
     answer: str | None,
     options: dict[str, Any],
+    tokenizer: str | None,
     passages: str | None,
     rejected: str | None,
     as_json: bool,
@@ -169,6 +174,8 @@ def import_(
     from lorepack.facts import importing
 
     given = {name: value for name, value in options.items() if value is not None}
+    if tokenizer is not None:
+        given["tokenizer"] = _counter(tokenizer)
     columns = _columns([*pairs, *_short(question=question, answer=answer)])
     with progress(as_json) as show:
         report = importing.import_facts(
@@ -184,6 +191,16 @@ def import_(
     finish(report.to_json(), as_json, lambda: _show_import(report))
     if report.broken:
         raise InputError(f"the source breaks off, what came before is written ({report.broken})")
+
+
+def _counter(model: str) -> Callable[[Sequence[str]], list[int]]:
+    """How many tokens of a model each text has."""
+    from lorepack import llm
+
+    tokenizer = llm.load_tokenizer(model)
+    return lambda texts: [
+        len(ids) for ids in tokenizer(list(texts), add_special_tokens=False)["input_ids"]
+    ]
 
 
 def _short(**columns: str | None) -> list[str]:

@@ -3,7 +3,7 @@
 from lorepack.llm.available import Available, available
 from lorepack.llm.chat import ANSWER, QUESTION, SYSTEM, ChatFormat, Turn
 from lorepack.llm.generate import generate, generate_ids, overlong_indices
-from lorepack.llm.load import LanguageModel, load
+from lorepack.llm.load import LanguageModel, load, load_tokenizer
 from lorepack.llm.score import score, text_logprobs, text_windows, token_logprobs
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "generate",
     "generate_ids",
     "load",
+    "load_tokenizer",
     "overlong_indices",
     "score",
     "text_logprobs",

@@ -173,6 +173,13 @@ def _quiet() -> Iterator[None]:
             log.enable_progress_bar()
 
 
+def load_tokenizer(name: str | os.PathLike[str], *, revision: str | None = None) -> Any:
+    """The tokenizer of a model alone, without its weights in memory; see `load`."""
+    folder = folder_of(name, revision)
+    with _quiet():
+        return _tokenizer(folder, trust=False)
+
+
 def _tokenizer(folder: Path, trust: bool) -> Any:
     if not any((folder / name).is_file() for name in _TOKENIZERS):
         raise NotFoundError(f"{folder}: no tokenizer; expected {_TOKENIZERS[0]}")

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from lorepack import llm
 from lorepack.cli.main import cli
 from lorepack.errors import InputError
 from lorepack.facts import Fact, load
@@ -182,3 +183,18 @@ class TestMake:
     def test_a_size_beyond_names(self, tmp_path: Path) -> None:
         result = run("make", "phonebook", "--size", 2_000_000, "--out", tmp_path / "o.jsonl")
         assert isinstance(result.exception, InputError)
+
+
+def test_passages_are_cut_by_the_tokens_of_a_model(tmp_path):
+    text = " ".join(f"Number {i} stands in the {i * 37}th row." for i in range(40))
+    (tmp_path / "rows.txt").write_text(text)
+    command = ["facts", "import", str(tmp_path / "rows.txt"), "--as", "docs", "--size", "64"]
+    out = tmp_path / "passages.jsonl"
+    done = CliRunner().invoke(cli, [*command, "--tokenizer", "world", "--out", str(out), "--json"])
+    assert done.exit_code == 0, done.output
+    tokenizer = llm.load_tokenizer("world")
+    passages = [json.loads(line)["text"] for line in out.read_text().splitlines()]
+    sizes = [len(tokenizer(p, add_special_tokens=False).input_ids) for p in passages]
+    assert len(sizes) > 3
+    assert max(sizes) <= 64
+    assert json.loads(done.output.splitlines()[-1])["passages"] == len(passages)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 BLOCK = 32 << 20  # bytes parsed at a time; no line may be longer
-PENDING = 192 << 20  # bytes of names that wait to be merged
+PENDING = 96 << 20  # bytes of names that wait to be merged
 WORDED = 100_000  # broken lines that are kept word for word; all are counted
 COMPRESSED = {".bz2": "bz2", ".gz": "gzip", ".zst": "zstd", ".xz": None}
 
@@ -184,6 +184,8 @@ class _Names:
         for (_, slot), chunk in zip(self._waiting, merged.chunks[1:], strict=True):
             slot.indices = chunk.indices
         self._waiting, self._bytes = [], 0
+        del chunks, merged, first
+        pa.default_memory_pool().release_unused()
 
 
 @dataclass

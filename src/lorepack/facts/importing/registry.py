@@ -24,6 +24,7 @@ HOMES = {
     "squad": "reading", "retrievalqa": "reading", "streamingqa": "reading",
     "paperqa": "longform", "narrativeqa": "longform", "quality": "longchoice",
     "infinitebench": "longchoice", "longbench2": "longchoice", "newscrawl": "newscrawl",
+    "docs": "docs",
 }  # fmt: skip
 
 
