@@ -81,7 +81,7 @@ def test_the_last_point_of_the_epoch_curve_is_what_the_audit_finds(fact_file, tm
     sets = ["probe.prompts=2", "epochs=4", "min_steps=0", "lr=5e-3"]
     changed = {**SETTINGS, "sets": sets, "epoch_curve": True}
     result = lorepack.pack("world", fact_file, tmp_path / "run", **changed)
-    epochs = files.read_json(tmp_path / "run" / "training" / "epochs.json")
+    epochs = files.read_json(tmp_path / "run" / "training" / "epochs.json")["epochs"]
     assert [row["epoch"] for row in epochs] == [1, 2, 3, 4]
     assert epochs[-1]["reliability"] == pytest.approx(result.reliability, abs=1e-9)
     assert 0 < result.reliability
