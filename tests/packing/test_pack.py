@@ -84,7 +84,7 @@ def test_the_last_point_of_the_epoch_curve_is_what_the_audit_finds(fact_file, tm
     epochs = files.read_json(tmp_path / "run" / "training" / "epochs.json")["epochs"]
     assert [row["epoch"] for row in epochs] == [1, 2, 3, 4]
     assert epochs[-1]["reliability"] == pytest.approx(result.reliability, abs=1e-9)
-    assert 0 < result.reliability
+    assert result.reliability > 0
 
 
 def test_auditing_a_finished_run_gives_its_figures(finished, tmp_path):
