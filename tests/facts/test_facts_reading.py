@@ -201,7 +201,7 @@ class TestFiles:
             load(table(tmp_path, b'{"question": "q", "answer": "a"}', "f.jsonl.gz"))
 
     def test_a_line_without_end(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("lorepack.facts.sources.LINE_LIMIT", 1 << 20)
+        monkeypatch.setattr("lorepack.facts.lines.LINE_LIMIT", 1 << 20)
         path = table(tmp_path, json.dumps(ROW).encode() + b"\n" + b"x" * (2 << 20), "f.jsonl")
         with pytest.raises(InputError, match=r":2: a line of more than 1 MiB"):
             load(path)

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from lorepack.errors import InputError
+from lorepack.facts.lines import LINE_LIMIT, byte_lines
 from lorepack.facts.rows import LISTS, Record, RowError, show_names
-from lorepack.facts.sources import LINE_LIMIT, byte_lines
 
 _LABELLED = re.compile(r"\s*Question:\s*(.+)\sAnswer:\s*(.*?)\s*", re.DOTALL)
 

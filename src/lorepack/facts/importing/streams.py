@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any, NoReturn
 
 from lorepack.errors import InputError, NotFoundError
-from lorepack.facts.sources import LINE_LIMIT, byte_lines
+from lorepack.facts.lines import LINE_LIMIT, byte_lines
 
 CHUNK = 1 << 20
 """bytes that are read at once"""

@@ -22,8 +22,9 @@ from lorepack.facts.importing.format import Format, Item, Options, Where
 from lorepack.facts.importing.registry import HOMES, named
 from lorepack.facts.importing.streams import are_lines, elements, first_record, kind_of, lines
 from lorepack.facts.importing.values import as_record, fact, found, listed, plain
+from lorepack.facts.lines import LINE_LIMIT
 from lorepack.facts.rows import KNOWN, LISTS, RowError, show_names
-from lorepack.facts.sources import LINE_LIMIT, JsonLines
+from lorepack.facts.sources import JsonLines
 from lorepack.facts.tables import split_labelled
 
 LOOKED_AT = 100
