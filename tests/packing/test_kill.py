@@ -23,7 +23,14 @@ BEGINS = {
     "audit": "training/manifest.json",
     "report": "audit/manifest.json",
 }
-LONGEST = {"probe": 1.0, "mix": 0.01, "train": 2.0, "audit": 1.0, "report": 0.01}  # seconds
+SHOWN = {
+    "probe": '"stage": "probe"',
+    "mix": '"stage": "train"',
+    "train": '"stage": "train"',
+    "audit": '"stage": "audit"',
+    "report": '"stage": "audit"',
+}
+LONGEST = {"probe": 0.5, "mix": 0.002, "train": 2.0, "audit": 1.0, "report": 0.002}  # seconds
 PROVEN = (
     "run.json",
     "facts.jsonl",
@@ -54,12 +61,15 @@ def command(facts: Path, run: Path) -> list[str]:
 
 
 def kill_in(stage: str, delay: float, facts: Path, run: Path) -> None:
-    """Start the command; SIGKILL it ``delay`` seconds after a stage has begun."""
-    assert not (run / BEGINS[stage]).exists()
-    child = subprocess.Popen(
-        command(facts, run), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
-    )
-    while not (run / BEGINS[stage]).exists():
+    """Start the command; SIGKILL it ``delay`` seconds after a stage has begun.
+
+    Where the kill before fell so late that the stage had begun already, its progress tells.
+    """
+    late = (run / BEGINS[stage]).exists()
+    log = run.with_name("progress.log")
+    with open(log, "w") as errors:
+        child = subprocess.Popen(command(facts, run), stderr=errors, stdout=subprocess.DEVNULL)
+    while not (SHOWN[stage] in log.read_text() if late else (run / BEGINS[stage]).exists()):
         assert child.poll() is None, f"ended with {child.returncode} before {stage} began"
         time.sleep(0.002)
     time.sleep(delay)
