@@ -13,6 +13,7 @@ import pytest
 from lorepack.errors import InputError
 from lorepack.facts import Fact, load, write
 from lorepack.facts.generators import _shuffled, phone_book, random_map
+from lorepack.text import normalise
 
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "lora-as-knowledge-memory"
 NUMBER = re.compile(r"[2-9]\d\d-[2-9]\d\d-[1-9]\d{3}")
@@ -118,3 +119,8 @@ def test_shuffled_numbers_look_random() -> None:
     assert abs(sum(numbers) / 2_000 - 500_000) < 40_000
     rising = sum(b > a for a, b in itertools.pairwise(numbers))
     assert 900 < rising < 1_100
+
+
+def test_no_two_names_of_a_large_phone_book_are_alike_after_normalising():
+    names = [normalise(fact.subject or "") for fact in phone_book(200_000, seed=3)]
+    assert len(set(names)) == len(names)

@@ -56,7 +56,8 @@ Trent Tucker Turner Underwood Vance Vaughn Vernon Wade Wagner Walsh Warner Watki
 Weeks Wells Wheeler Whitaker Wilder Winslow Wyatt Yates York
 """
 _FIRST, _LAST = _FIRST_NAMES.split(), _LAST_NAMES.split()
-_INITIALS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+# No A: matching leaves articles out, so that "Ada A. Voss" would be "Ada Voss".
+_INITIALS = "BCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 BLOCK = 32 << 20  # bytes parsed at a time; no line may be longer
-PENDING = 96 << 20  # bytes of names that wait to be merged
+PENDING = 256 << 20  # bytes of names that wait to be merged
 WORDED = 100_000  # broken lines that are kept word for word; all are counted
 COMPRESSED = {".bz2": "bz2", ".gz": "gzip", ".zst": "zstd", ".xz": None}
 
