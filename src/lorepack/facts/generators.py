@@ -132,29 +132,24 @@ def _checked(size: int) -> int:
 def _phone_book(made: Generated) -> Iterator[Fact]:
     rng = random.Random(f"numbers {made.seed}")
     for name in _people(made.seed):
-        number = "-".join(str(rng.choice(part)) for part in _NUMBERS)
-        yield Fact(
-            question=f"What is the phone number of {name}?",
-            answer=number,
-            subject=name,
-            relation="phone number",
-            object=number,
-            source=made.source,
-        )
+        yield _told(made, name, "phone number", "-".join(str(rng.choice(p)) for p in _NUMBERS))
 
 
 def _random_map(made: Generated) -> Iterator[Fact]:
     rng = random.Random(f"codes {made.seed}")
     for word in _words(made.seed):
-        code = "".join(rng.choices(made.alphabet, k=made.length))
-        yield Fact(
-            question=f"What is the code of {word}?",
-            answer=code,
-            subject=word,
-            relation="code",
-            object=code,
-            source=made.source,
-        )
+        yield _told(made, word, "code", "".join(rng.choices(made.alphabet, k=made.length)))
+
+
+def _told(made: Generated, subject: str, relation: str, value: str) -> Fact:
+    return Fact(
+        question=f"What is the {relation} of {subject}?",
+        answer=value,
+        subject=subject,
+        relation=relation,
+        object=value,
+        source=made.source,
+    )
 
 
 def _people(seed: int) -> Iterator[str]:

@@ -45,24 +45,10 @@ class CsvSource:
         first = next(numbered, None)
         if first is None:
             return
-        # A cell may be as long as a line; Python's own limit is 128 KiB.
-        csv.field_size_limit(LINE_LIMIT)
         top = first[1].decode("utf-8", "surrogateescape")
-        lines = (line.decode("utf-8", "surrogateescape") for _, line in numbered)
         delimiter = max(",;\t", key=top.count)
         self._header = _header(self.path, top, delimiter)
-        reader = csv.reader(lines, delimiter=delimiter, strict=True)
-        while True:
-            number = reader.line_num + 2
-            try:
-                cells = next(reader)
-            except StopIteration:
-                return
-            except csv.Error as error:
-                yield number, RowError("schema_cells", f"broken quotes or cells ({error})")
-                continue
-            if cells:
-                yield number, cells
+        yield from rows_of_cells(numbered, delimiter)
 
     def record(self, raw: list[str] | RowError) -> Record:
         """The named cells of a row, empty ones left out."""
@@ -78,6 +64,32 @@ class CsvSource:
             return split_labelled(raw[0])
         cells = zip(self._header, raw, strict=True)
         return {name: _cell(name, cell) for name, cell in cells if cell}
+
+
+def rows_of_cells(
+    numbered: Iterator[tuple[int, bytes]], delimiter: str
+) -> Iterator[tuple[int, list[str] | RowError]]:
+    """The rows of a CSV file behind its header, each with the line where it begins.
+
+    Args:
+        numbered: the lines that are left; their own numbers are not used.
+        delimiter: between cells.
+    """
+    # A cell may be as long as a line; Python's own limit is 128 KiB.
+    csv.field_size_limit(LINE_LIMIT)
+    lines = (line.decode("utf-8", "surrogateescape") for _, line in numbered)
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    while True:
+        number = reader.line_num + 2
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield number, RowError("schema_cells", f"broken quotes or cells ({error})")
+            continue
+        if cells:
+            yield number, cells
 
 
 def _header(path: Path, line: str, delimiter: str) -> list[str]:

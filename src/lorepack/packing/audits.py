@@ -71,11 +71,9 @@ def audit_run(run: str | Path, *, progress: Progress = quiet, **load: Any) -> Pa
                 f"{run}: made with model {described['model']['name']} of fingerprint "
                 f"{described['model']['fingerprint'][:12]}, got {lm.fingerprint[:12]}"
             )
-        for name, kept, now in (
-            ("facts", described["facts"]["sha256"], job.facts_hash),
-            ("neutral", described["neutral"]["sha256"], files.hash_of(list(job.neutral))),
-        ):
-            if kept != now:
+        found = job.describe()
+        for name in ("facts", "neutral"):
+            if found[name]["sha256"] != described[name]["sha256"]:
                 raise MismatchError(
                     f"{run}/{name}.jsonl has changed since the run was made; pack it again"
                 )

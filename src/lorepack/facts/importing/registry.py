@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import bz2
-import gzip
 import importlib
 import lzma
 import zlib
@@ -11,6 +9,7 @@ from pathlib import Path
 
 from lorepack.errors import InputError, NotFoundError, suggest
 from lorepack.facts.importing.format import Format
+from lorepack.facts.importing.streams import opened
 
 HEAD = 1 << 16  # bytes of a file that its format is told from
 
@@ -59,10 +58,8 @@ def detect(path: Path) -> Format:
 
 def head_of(path: Path) -> bytes:
     """The first 64 KiB of a file, unzipped; empty where they cannot be read."""
-    openers = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
-    opener = openers.get(path.suffix.lower(), open)
     try:
-        with opener(path, "rb") as handle:  # type: ignore[operator]
-            return bytes(handle.read(HEAD))
+        with opened(path) as handle:
+            return handle.read(HEAD)
     except (OSError, EOFError, zlib.error, lzma.LZMAError):
         return b""

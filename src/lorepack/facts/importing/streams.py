@@ -43,7 +43,7 @@ def lines(path: Path) -> Iterator[tuple[int, bytes]]:
         return
     number = 0
     try:
-        with _open(path) as handle:
+        with opened(path) as handle:
             while line := handle.readline(LINE_LIMIT):
                 number += 1
                 if len(line) == LINE_LIMIT and not line.endswith(b"\n"):
@@ -73,7 +73,7 @@ def elements(path: Path) -> Iterator[tuple[str | None, Any]]:
     """
     _check(path)
     try:
-        with _open(path) as handle:
+        with opened(path) as handle:
             yield from _Document(path, handle).elements()
     except _BROKEN as error:
         raise _broken_archive(path, "", error) from error
@@ -90,7 +90,7 @@ def small_json(path: Path, most: int = LINE_LIMIT) -> Any:
     """
     _check(path)
     try:
-        with _open(path) as handle:
+        with opened(path) as handle:
             data = handle.read(most + 1)
         if len(data) > most:
             raise InputError(f"{path}: more than {most >> 20} MiB; expected a small JSON file")
@@ -114,7 +114,7 @@ def are_lines(path: Path) -> bool:
     """
     _check(path)
     try:
-        with _open(path) as handle:
+        with opened(path) as handle:
             return _begins_with_lines(_next_line(handle), _next_line(handle))
     except _BROKEN as error:
         raise _broken_archive(path, "", error) from error
@@ -293,7 +293,8 @@ def _check(path: Path) -> None:
         raise InputError(f"{path} is a folder; expected one file")
 
 
-def _open(path: Path) -> IO[bytes]:
+def opened(path: Path) -> IO[bytes]:
+    """A file for reading bytes, unzipped (gz, bz2, xz by its name)."""
     opener = _OPENERS.get(path.suffix.lower())
     if opener is None:
         return open(path, "rb")

@@ -22,10 +22,9 @@ from lorepack.facts.importing.format import Format, Item, Options, Where
 from lorepack.facts.importing.registry import HOMES, named
 from lorepack.facts.importing.streams import are_lines, elements, first_record, kind_of, lines
 from lorepack.facts.importing.values import as_record, fact, found, listed, plain
-from lorepack.facts.lines import LINE_LIMIT
 from lorepack.facts.rows import KNOWN, LISTS, RowError, show_names
 from lorepack.facts.sources import JsonLines
-from lorepack.facts.tables import split_labelled
+from lorepack.facts.tables import rows_of_cells, split_labelled
 
 LOOKED_AT = 100
 """rows among which one must have a question and an answer, or the columns are other ones"""
@@ -186,21 +185,13 @@ def csv_rows(path: Path, options: Options) -> Rows:
     except csv.Error as error:
         raise InputError(f"{path}:1: a header that cannot be read ({error})") from None
     names = _aligned(str(path), header, options)
-    csv.field_size_limit(LINE_LIMIT)  # a cell may be as long as a line; Python's own: 128 KiB
-    texts = (line.decode("utf-8", "surrogateescape") for _, line in numbered)
-    reader = csv.reader(texts, delimiter=delimiter, strict=True)
-    while True:
-        where = Where(path, reader.line_num + 2)
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            yield where, RowError("schema_cells", f"broken quotes or cells ({error})")
-            continue
-        if len(cells) == len(names):
+    for number, cells in rows_of_cells(numbered, delimiter):
+        where = Where(path, number)
+        if isinstance(cells, RowError):
+            yield where, cells
+        elif len(cells) == len(names):
             yield where, dict(zip(names, map(_cell, names, cells), strict=True))
-        elif cells:
+        else:
             message = f"{len(cells)} cells, the header has {len(names)}"
             yield where, RowError("schema_cells", message)
 
