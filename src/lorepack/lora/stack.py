@@ -61,6 +61,8 @@ class _Plan:
     numbers: tuple[int, ...]
     slots: Tensor
     """(b,)"""
+    in_order: bool
+    """whether the rows are the site's adapters, one each, in the order of their factors"""
 
 
 class Stack:
@@ -274,13 +276,17 @@ class Stack:
         if self._training and any(spec.dropout for spec in specs):
             x = self._drop(site, x, plan.adapters, plan.numbers)
             scales = [s / (1 - spec.dropout) for s, spec in zip(scales, specs, strict=True)]
+        A, B = site.A, site.B
+        if not plan.in_order:
+            A, B = A.index_select(0, plan.slots), B.index_select(0, plan.slots)
         scale = torch.tensor(scales, dtype=x.dtype, device=x.device)[:, None, None]
-        low = torch.bmm(x, site.A.index_select(0, plan.slots)) * scale  # (b, T, R)
-        high = torch.bmm(low, site.B.index_select(0, plan.slots))  # (b, T, out)
-        if plan.rows is None:
-            return (out + high).to(out.dtype)
-        mine = (out.index_select(0, plan.rows) + high).to(out.dtype)
-        return out.index_copy(0, plan.rows, mine)
+        low = torch.bmm(x, A) * scale  # (b, T, R)
+        mine = out if plan.rows is None else out.index_select(0, plan.rows)
+        if mine.dtype == B.dtype:
+            mine = torch.baddbmm(mine, low, B)  # (b, T, out)
+        else:
+            mine = (mine + torch.bmm(low, B)).to(out.dtype)
+        return mine if plan.rows is None else out.index_copy(0, plan.rows, mine)
 
     def _drop(
         self, site: Site, x: Tensor, adapters: tuple[int, ...], numbers: tuple[int, ...]
@@ -309,11 +315,13 @@ def _plan(rows: _Rows, site: Site, device: torch.device) -> _Plan:
     if site.name not in rows.plans:
         kept = [row for row, adapter in enumerate(rows.adapters) if adapter in site.slots]
         adapters = tuple(rows.adapters[row] for row in kept)
+        slots = [site.slots[a] for a in adapters]
         rows.plans[site.name] = _Plan(
             None if len(kept) == len(rows.adapters) else torch.tensor(kept, device=device),
             adapters,
             tuple(rows.numbers[row] for row in kept),
-            torch.tensor([site.slots[a] for a in adapters], dtype=torch.long, device=device),
+            torch.tensor(slots, dtype=torch.long, device=device),
+            slots == list(range(len(site.slots))),
         )
     return rows.plans[site.name]
 
