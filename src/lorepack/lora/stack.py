@@ -276,7 +276,8 @@ class Stack:
         if self._training and any(spec.dropout for spec in specs):
             x = self._drop(site, x, plan.adapters, plan.numbers)
             scales = [s / (1 - spec.dropout) for s, spec in zip(scales, specs, strict=True)]
-        A, B = site.A, site.B
+        A: Tensor = site.A
+        B: Tensor = site.B
         if not plan.in_order:
             A, B = A.index_select(0, plan.slots), B.index_select(0, plan.slots)
         scale = torch.tensor(scales, dtype=x.dtype, device=x.device)[:, None, None]
