@@ -38,6 +38,14 @@ COMMANDS = {
         "new.jsonl --as jsonl --out imported.jsonl",
         {"read", "facts", "passages", "rejected", "seconds"},
     ),
+    "synthesize": (
+        "world --limit 3 --out synthesis --form qa:2 --form original",
+        {"passages", "items", "facts", "texts", "rejected", "forms", "coverage", "requests", "out"},
+    ),
+    "paraphrase": (
+        "new.jsonl -n 9 --out worded.jsonl",
+        {"facts", "wordings", "short", "rejected", "requests", "cached", "out"},
+    ),
     "probe": (
         f"--model world --facts facts.jsonl --out probe {ONE_PROMPT}",
         {"facts", "categories", "refusals", "seconds", "out"},
