@@ -157,8 +157,12 @@ class TestParaphrase:
             (["--out", "o.txt"], "no known format"),
         ],
     )
-    def test_wrong_use(self, tmp_path: Path, arguments: list[str], why: str) -> None:
-        room.write(tmp_path / "f.jsonl", [room.Fact("Who?", "Ida")])
-        done = run("paraphrase", tmp_path / "f.jsonl", "--out", tmp_path / "o.jsonl", *arguments)
+    def test_wrong_use(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], why: str
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        room.write("f.jsonl", [room.Fact("Who?", "Ida")])
+        done = run("paraphrase", "f.jsonl", "--out", "o.jsonl", *arguments)
         assert done.exit_code != 0
         assert why in done.output + str(done.exception)
+        assert [path.name for path in tmp_path.iterdir()] == ["f.jsonl"], "nothing was begun"

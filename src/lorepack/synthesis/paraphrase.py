@@ -17,6 +17,7 @@ from lorepack import facts as facts_room
 from lorepack import files
 from lorepack.errors import InputError
 from lorepack.facts import Fact
+from lorepack.facts.sources import format_of
 from lorepack.synthesis.asking import asks, gives_away
 from lorepack.synthesis.cache import Cache
 from lorepack.synthesis.desk import Desk, Progress, Tally, Turn
@@ -107,6 +108,7 @@ def paraphrase(
     if n < 1:
         raise InputError(f"n={n}: expected at least 1 wording")
     out, settings, start = Path(out), settings or ParaphraseSettings(), time.monotonic()
+    format_of(out)  # before anybody is asked
     aside = Path(rejected) if rejected else out.with_name(f"{out.stem}.rejected.jsonl")
     with (
         Cache(cache or out.with_name(f"{out.stem}.replies.sqlite")) as replies,
