@@ -6,6 +6,8 @@ import bz2
 import gzip
 import lzma
 import re
+import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -54,7 +56,9 @@ def test_every_line_is_a_triple_or_counted_with_its_number(tmp_path, name):
     ]
     assert found.lines == len(LINES)
     assert found.counts == {"blank": 1, "comment": 1, "literal": 2, "malformed": 2}
-    assert [number for number, _ in found.broken_lines] == [6, 8]
+    assert [(number, kind) for number, kind, _ in found.broken_lines] == [
+        (6, "malformed"), (8, "malformed"),
+    ]  # fmt: skip
 
 
 def test_names_keep_their_numbers_over_blocks(tmp_path, monkeypatch):
@@ -86,6 +90,65 @@ def test_a_truncated_archive_keeps_what_came_before_and_says_so(tmp_path, suffix
 def test_names_that_begin_with_nothing_printable_are_no_blank_lines(tmp_path):
     (tmp_path / "dump.nt").write_bytes(b"\0 <http://r> \0 .\n<http://a> <http://r> <http://b> .\n")
     assert read_dump(tmp_path / "dump.nt").counts == {"malformed": 1}
+
+
+GOOD = "<http://a/x> <http://r/1> <http://a/y> ."
+CAFÉ = b"<http://dbpedia.org/resource/Caf\xe9"
+
+
+@pytest.mark.parametrize(
+    ("line", "kind"),
+    [
+        (CAFÉ + b" broken line", "schema_encoding"),
+        (CAFÉ + b"> <http://r/1> <http://a/y> .", "schema_encoding"),
+        (b"<http://a/y> <http://r/1> " + CAFÉ + b"> .", "schema_encoding"),
+        (b"<http://a/y> <http://r/1> <http://a/z> \xff", "schema_encoding"),
+        (b"# Caf\xe9", "comment"),
+        (b"<http://a/y> <http://r/1> <http://a/z> garbage", "malformed"),
+        (b"<http://a/y> <http://r/1> <http://a/z> <http://graph>", "malformed"),
+        (b'<http://a/y> <http://r/1> "two words".', "literal"),
+        (b'<http://a/y> <http://r/1> "no end', "malformed"),
+    ],
+)
+def test_one_line_that_is_no_triple_costs_only_itself(tmp_path, line, kind):
+    lines = [GOOD.encode()] * 3
+    (tmp_path / "dump.nt").write_bytes(b"\n".join([*lines, line, *lines, b""]))
+    found = read_dump(tmp_path / "dump.nt")
+    assert triples(found) == [tuple(GOOD.split(" ")[:3])] * 6
+    assert found.counts == {kind: 1}
+    shown = line.decode("utf-8", "replace")
+    assert found.broken_lines == ([] if kind in ("comment", "literal") else [(4, kind, shown)])
+    assert found.broken is None
+
+
+def test_what_the_parser_would_lose_is_raised(tmp_path, monkeypatch):
+    def stopped(text: str) -> str:
+        raise MemoryError
+
+    monkeypatch.setattr(dump, "_kind", stopped)
+    with pytest.raises(MemoryError):
+        read_dump(written(tmp_path, LINES))
+
+
+def test_an_interrupt_while_lines_are_taken_apart_is_raised(tmp_path, monkeypatch):
+    def interrupted(text: str) -> str:
+        signal.raise_signal(signal.SIGINT)
+        return "malformed"
+
+    monkeypatch.setattr(dump, "_kind", interrupted)
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        read_dump(written(tmp_path, LINES))
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_one_long_name_costs_no_more_than_its_bytes(tmp_path):
+    long = '<http://a/x> <http://r/1> "' + "x" * 6_000_000 + '" .'
+    start = time.process_time()
+    found = read_dump(written(tmp_path, [GOOD] * 20_000 + [long] + [GOOD] * 20_000))
+    assert time.process_time() - start < 3
+    assert len(found.subjects) == 40_000
+    assert found.counts == {"literal": 1}
 
 
 def test_an_empty_file_is_an_error(tmp_path):

@@ -122,11 +122,12 @@ def test_no_entity_is_asked_for_twice(server: Server, endpoint: Endpoint) -> Non
 
 
 def test_a_run_that_was_killed_goes_on(server: Server, endpoint: Endpoint) -> None:
-    def kill(known: int, of: int) -> None:
+    def kill(seconds: float) -> None:
         raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        look_up(IRIS, endpoint, progress=kill)
+    with pytest.raises(KeyboardInterrupt):  # while it waits before the second batch
+        look_up(IRIS, replace(endpoint, rate=1.0), sleep=kill)
+    assert server.queries == [IRIS[:4]]
     assert len(look_up(IRIS, endpoint).names) == 10
     assert server.queries == [IRIS[:4], IRIS[4:8], IRIS[8:]]
 

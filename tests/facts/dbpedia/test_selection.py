@@ -56,14 +56,23 @@ def test_only_runs_with_one_object_are_kept_by_their_first_line(rows, dump):
         if len({o for _, _, o in members}) == 1:
             plain.append(place)
         place += len(members)
-    assert single_objects(dump).tolist() == plain
+    single, several = single_objects(dump)
+    assert single.tolist() == plain
+    assert several == triples_of_several(rows)
+
+
+def triples_of_several(rows) -> int:
+    """How many triples are in runs of several objects."""
+    runs = [list(run) for _, run in groupby(rows, key=lambda row: row[:2])]
+    return sum(len(run) for run in runs if len({o for _, _, o in run}) > 1)
 
 
 def test_relations_without_template_are_passed_over_and_counted(rows, dump):
     chosen = select(dump, {"http://r/1"})
     assert {dump.relation_names[dump.relations[t]] for t in chosen.triples} == {"http://r/1"}
-    single = len(single_objects(dump))
-    assert chosen.counts["several_objects"] == len(rows) - single
+    single, several = len(single_objects(dump)[0]), triples_of_several(rows)
+    assert chosen.counts["several_objects"] == several
+    assert chosen.counts["repeat"] == len(rows) - several - single > 0
     assert chosen.counts["no_template"] == single - len(chosen.triples)
 
 
@@ -78,4 +87,4 @@ def test_candidates_stand_in_the_bucket_of_their_subject(dump):
             assert ((least < popular) & (popular <= most)).all()
             assert (dump.relations[triples] == relation).all()
             seen += triples.tolist()
-    assert sorted(seen) == single_objects(dump).tolist()
+    assert sorted(seen) == single_objects(dump)[0].tolist()

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -105,6 +111,144 @@ def test_domains_and_aliases_come_from_files(tmp_path):
     assert made["Ada"].aliases == ("Torino", "Augusta Taurinorum")
     assert made["Bea"].aliases == ("Kristíania",)
     assert {fact.domain for fact in made.values()} == {"Animal"}
+
+
+LABEL = "http://www.w3.org/2000/01/rdf-schema#label"
+ALTERNATIVE = "http://www.w3.org/2004/02/skos/core#altLabel"
+ITEM = "http://www.wikidata.org/entity/Q"
+
+
+def test_names_of_wikidata_are_those_of_the_entities_that_are_its_items(tmp_path):
+    same = "http://www.w3.org/2002/07/owl#sameAs"
+    (tmp_path / "names.nt").write_text(
+        f'<{ITEM}495> <{ALTERNATIVE}> "Torino"@en .\n'
+        f'<{ITEM}495> <{ALTERNATIVE}> "Turin-Stadt"@de .\n'
+        f'<{ITEM}585> <{LABEL}> "Kristiania"@en .\n'
+        f'<{ITEM}586> <{ALTERNATIVE}> "Federal City of Bonn"@en .\n'
+        f'<{ITEM}1> <{ALTERNATIVE}> "cosmos"@en .\n'
+    )
+    (tmp_path / "links.nt").write_text(
+        f"<{R}Turin> <{same}> <http://wikidata.dbpedia.org/resource/Q495> .\n"
+        f"<{ITEM}585> <{same}> <{R}Oslo> .\n"
+        f"<https://en.wikipedia.org/wiki/Bon%6E> <http://schema.org/about> <{ITEM}586> .\n"
+        f"<{R}Universe> <{same}> <{ITEM}1> .\n"
+    )
+    options = Options(aliases=(tmp_path / "names.nt", tmp_path / "links.nt"))
+    report = import_facts(small(tmp_path), tmp_path / "f.jsonl", fmt="dbpedia", options=options)
+    made = {fact.answer: fact.aliases for fact in facts.load(tmp_path / "f.jsonl", [])}
+    assert made == {
+        "Turin": ("Torino",), "Oslo": ("Kristiania",), "Bonn": ("Federal City of Bonn",),
+    }  # fmt: skip
+    told = {name: report.counts[name] for name in ("alias_lines", "alias_matches", "wikidata_ids")}
+    assert told == {"alias_lines": 9, "alias_matches": 3, "wikidata_ids": 3}
+
+
+def test_files_that_fit_nothing_are_told_by_their_counts(tmp_path):
+    (tmp_path / "names.nt").write_text(f'<{R}Nobody> <{LABEL}> "Nobody"@en .\n')
+    (tmp_path / "ontology.nt").write_text(f'<{O}other> <{LABEL}> "other"@en .\n')
+    options = Options(ontology=tmp_path / "ontology.nt", aliases=(tmp_path / "names.nt",))
+    report = import_facts(small(tmp_path), tmp_path / "f.jsonl", fmt="dbpedia", options=options)
+    assert report.counts["alias_lines"] == 1
+    nothing = (
+        *("alias_matches", "aliases_found", "wikidata_ids"),
+        *("ontology_relations", "relations_with_domain"),
+    )
+    assert {report.counts[name] for name in nothing} == {0}
+
+
+@pytest.mark.parametrize("name", ["other.nt", "other.owl"])
+@pytest.mark.parametrize("option", ["aliases", "ontology"])
+def test_a_file_beside_the_dump_without_a_triple_is_refused(tmp_path, name, option):
+    (tmp_path / name).write_text("<html>Not found</html>\n")
+    given = (tmp_path / name,) if option == "aliases" else tmp_path / name
+    with pytest.raises(InputError, match=rf"{name}: no (triple|description) in it"):
+        import_facts(
+            small(tmp_path), tmp_path / "f.jsonl", fmt="dbpedia", options=Options(**{option: given})
+        )
+    assert not (tmp_path / "f.jsonl").exists()
+
+
+def test_a_name_that_is_no_utf8_is_set_aside_with_its_line(tmp_path):
+    path = small(tmp_path)
+    lines = path.read_bytes().splitlines(keepends=True)
+    bad = f"<{R}Caf".encode() + b"\xe9> <" + f"{O}birthPlace> <{R}Turin> .\n".encode()
+    half = f"<{R}Caf".encode() + b"\xe9 broken line\n"
+    path.write_bytes(b"".join([*lines[:2], bad, *lines[2:], half]))
+    report = import_facts(path, tmp_path / "f.jsonl", fmt="dbpedia")
+    assert report.read == len(lines) + 2
+    assert report.rejected == {"schema_encoding": 2}
+    assert {fact.subject for fact in facts.load(tmp_path / "f.jsonl", [])} == {"Ada", "Bea", "Cleo"}
+    told = [json.loads(line) for line in report.rejected_out.read_text().splitlines()]
+    assert [(row["line"], row["reason"]) for row in told] == [
+        (3, "schema_encoding"), (len(lines) + 2, "schema_encoding"),
+    ]  # fmt: skip
+
+
+def test_a_line_without_its_dot_is_no_triple(tmp_path):
+    path = small(tmp_path)
+    path.write_text(path.read_text() + f"<{R}Dan> <{O}birthPlace> <{R}Lodz> garbage\n")
+    report = import_facts(path, tmp_path / "f.jsonl", fmt="dbpedia")
+    assert report.rejected == {"malformed": 1}
+
+
+def test_a_triple_that_comes_twice_is_one_fact(tmp_path):
+    path = small(tmp_path)
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join([lines[0], *lines]))
+    whole = Options(per_relation=0)  # Ada is more popular now, so the buckets are no longer even
+    report = import_facts(path, tmp_path / "f.jsonl", fmt="dbpedia", options=whole)
+    assert "Ada" in {fact.subject for fact in facts.load(tmp_path / "f.jsonl", [])}
+    assert report.counts["repeat"] == 1
+    assert report.counts["several_objects"] == 0
+
+
+CODE = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from lorepack.cli.main import main
+sys.argv = ["lorepack", "facts", "import", *sys.argv[1:]]
+main()
+"""
+
+
+@pytest.fixture(scope="module")
+def bumpy(tmp_path_factory) -> Path:
+    """A dump in which every other line calls back, where an interrupt is lost most easily."""
+    path = tmp_path_factory.mktemp("bumpy") / "objects.ttl"
+    triple = f"<{R}Ada> <{O}birthPlace> <{R}Turin> .\n<{R}Ada> <half\n"
+    path.write_text(triple * 500_000)
+    return path
+
+
+@pytest.mark.parametrize("wait", [0.0, 0.4, 0.8, 1.2, 1.6])
+def test_an_interrupt_ends_the_import_and_nothing_is_written(bumpy, tmp_path, wait):
+    out = tmp_path / "out"
+    out.mkdir()
+    command = [sys.executable, "-c", CODE, str(bumpy), "--as", "dbpedia", "--per-relation", "0"]
+    child = subprocess.Popen(
+        [*command, "--out", str(out / "facts.jsonl")],
+        stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    try:
+        while child.poll() is None and str(bumpy) not in open_files(child.pid):
+            time.sleep(0.005)
+        time.sleep(wait)
+        child.send_signal(signal.SIGINT)
+        errors = child.communicate(timeout=60)[1]
+    finally:
+        child.kill()
+    assert child.returncode == 130, errors
+    assert "Traceback" not in errors
+    assert list(out.iterdir()) == []
+
+
+def open_files(process: int) -> set[str]:
+    """The files that a process has open."""
+    links = Path(f"/proc/{process}/fd")
+    try:
+        return {os.readlink(link) for link in links.iterdir()}
+    except OSError:  # it opened or closed one meanwhile, or ended
+        return set()
 
 
 def test_an_ontology_in_xml_gives_the_same_domains(tmp_path):

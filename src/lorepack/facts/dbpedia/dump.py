@@ -18,13 +18,17 @@ from numpy.typing import NDArray
 
 from lorepack.errors import InputError, NotFoundError
 from lorepack.facts.dbpedia.names import Names, Numbers, marks
-from lorepack.facts.packed import Salvaged, is_packed
+from lorepack.facts.dbpedia.stream import MARK, Mended, held_interrupts
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+Kinds = NDArray[np.uint8]
+
 BLOCK = 8 << 20  # bytes parsed at a time (the parser reads 32 of them ahead); no line is longer
 WORDED = 100_000  # broken lines that are kept word for word; all are counted
+BROKEN = {"malformed": "no triple", "schema_encoding": "no valid UTF-8"}
+"""what is wrong with a broken line, by its kind"""
 
 
 @dataclass
@@ -43,8 +47,8 @@ class Dump:
     lines: int = 0
     counts: dict[str, int] = field(default_factory=dict)
     """lines that hold no such triple, by what they are"""
-    broken_lines: list[tuple[int, str]] = field(default_factory=list)
-    """number and text of the malformed ones"""
+    broken_lines: list[tuple[int, str, str]] = field(default_factory=list)
+    """number, kind (of `BROKEN`) and text of those that are broken"""
     broken: str | None = None
     """why reading stopped before the end"""
 
@@ -65,23 +69,28 @@ def read_dump(path: Path | str, progress: Callable[[int], None] | None = None) -
         NotFoundError: no such file.
         InputError: it cannot be read at all; where it only breaks off, `Dump.broken` says so.
     """
-    import pyarrow as pa
-
     path = Path(path)
     if path.is_dir():
         raise InputError(f"{path} is a folder; expected one file")
     if not path.is_file():
         raise NotFoundError(f"no such file: {path}")
-    read, stream = _Reading(), Salvaged(path) if is_packed(path) else None
+    read, stream = _Reading(), Mended(path)
     told: BaseException | None = None
-    try:
-        for batch in _batches(path, stream, read.lines.invalid):
-            read.take(batch)
-            if progress is not None:
-                progress(read.rows + read.lines.count)
-    except (pa.ArrowException, OSError) as error:
-        told = error
-    told = (stream and stream.error) or told
+    with held_interrupts() as let_through:
+        import pyarrow as pa  # an interrupt would leave it half imported
+
+        try:
+            for batch in _batches(stream, read.lines.invalid):
+                let_through()
+                read.lines.raise_lost()
+                read.take(batch, stream.marked)
+                if progress is not None:
+                    progress(read.rows + read.lines.count)
+        except (pa.ArrowException, OSError) as error:
+            let_through()
+            told = error
+    read.lines.raise_lost()
+    told = stream.error or told
     if told and not read.rows:
         raise InputError(f"{path}: cannot be read as triples ({_first(told)})") from told
     dump = read.dump(path)
@@ -90,13 +99,13 @@ def read_dump(path: Path | str, progress: Callable[[int], None] | None = None) -
     return dump
 
 
-def _batches(path: Path, stream: Salvaged | None, invalid: Callable[[Any], str]) -> Any:
+def _batches(stream: Mended, invalid: Callable[[Any], str]) -> Any:
     import pyarrow as pa
     import pyarrow.csv as csv
 
     name = pa.dictionary(pa.int32(), pa.binary())
     return csv.open_csv(
-        pa.PythonFile(stream, "r") if stream else pa.OSFile(str(path)),
+        pa.PythonFile(stream, "r"),
         read_options=csv.ReadOptions(
             use_threads=False, block_size=BLOCK, column_names=["s", "p", "o", "dot"]
         ),
@@ -105,8 +114,8 @@ def _batches(path: Path, stream: Salvaged | None, invalid: Callable[[Any], str])
             invalid_row_handler=invalid,
         ),
         convert_options=csv.ConvertOptions(
-            column_types={"s": name, "p": name, "o": name, "dot": name},
-            strings_can_be_null=False, check_utf8=False, include_columns=["s", "p", "o"],
+            column_types={"s": name, "p": name, "o": name, "dot": pa.binary()},
+            strings_can_be_null=False, check_utf8=False,
         ),
     )  # fmt: skip
 
@@ -117,7 +126,9 @@ class _Lines:
 
     numbers: array[int] = field(default_factory=lambda: array("q"))
     kinds: dict[str, int] = field(default_factory=dict)
-    malformed: list[tuple[int, str]] = field(default_factory=list)
+    broken: list[tuple[int, str, str]] = field(default_factory=list)
+    lost: BaseException | None = None
+    """what was raised while the parser called, which it would lose"""
 
     @property
     def count(self) -> int:
@@ -130,13 +141,20 @@ class _Lines:
 
     def invalid(self, row: Any) -> str:
         """Called by the parser for each such line."""
-        self.numbers.append(row.number)
-        text = row.text
-        kind = _kind(text)
-        self.add(kind, 1)
-        if kind == "malformed" and len(self.malformed) < WORDED:
-            self.malformed.append((row.number, text[:500]))
+        try:
+            kind = _kind(row.text)
+            self.numbers.append(row.number)
+            self.add(kind, 1)
+            if kind in BROKEN and len(self.broken) < WORDED:
+                self.broken.append((row.number, kind, _shown(row.text)))
+        except BaseException as error:
+            self.lost = self.lost or error
         return "skip"
+
+    def raise_lost(self) -> None:
+        """Raise what was raised while the parser called."""
+        if self.lost is not None:
+            raise self.lost
 
 
 def _kind(text: str) -> str:
@@ -145,12 +163,20 @@ def _kind(text: str) -> str:
         return "blank"
     if bare.startswith(("#", "@prefix", "@base", "PREFIX", "BASE")):
         return "comment"
+    if MARK.decode() in text:
+        return "schema_encoding"
     parts = bare.split(" ", 2)
     literal = len(parts) == 3 and parts[2].startswith('"') and bare.endswith(".")
     return "literal" if literal else "malformed"
 
 
-_OTHER, _IRI, _LITERAL, _EMPTY = range(4)
+def _shown(text: str) -> str:
+    return text[:500].replace(MARK.decode(), "\N{REPLACEMENT CHARACTER}")
+
+
+_OTHER, _IRI, _LITERAL, _EMPTY, _GARBLED, _DOT, _DOTTED = range(7)
+_TRIPLE = (_IRI, _IRI, _IRI, _DOT)
+_SET_ASIDE = ("schema_encoding", "blank", "literal", "malformed")
 
 
 class _Reading:
@@ -161,30 +187,41 @@ class _Reading:
         self.rows = 0
         self._entities, self._relations = Names(), Names()
         self._triples: list[list[Numbers]] = [[], [], []]
-        self._broken: list[tuple[int, bytes]] = []
+        self._broken: list[tuple[int, str, bytes]] = []
 
-    def take(self, batch: pa.RecordBatch) -> None:
-        """Take the rows of a block."""
+    def take(self, batch: pa.RecordBatch, marked: bool) -> None:
+        """Take the rows of a block.
+
+        Args:
+            batch: columns of three names and what ends a line.
+            marked: whether a `MARK` may be in them.
+        """
         known = (self._entities, self._relations, self._entities)
-        parts = [_Part(column, names) for column, names in zip(batch.columns, known, strict=True)]
-        whole = _all(part.kinds == _IRI for part in parts)
+        parts = [
+            _Part(column, names, marked)
+            for column, names in zip(batch.columns, known, strict=False)
+        ]
+        kinds = [*(part.kinds for part in parts), _endings(batch.column(3), marked)]
+        whole = _all(kind == wanted for kind, wanted in zip(kinds, _TRIPLE, strict=True))
         for part, triples in zip(parts, self._triples, strict=True):
             triples.append(part.numbers[whole])
         if not whole.all():
-            self._set_aside(np.flatnonzero(~whole), parts)
+            rows = np.flatnonzero(~whole)
+            self._set_aside(rows, [kind[rows] for kind in kinds], batch)
         self.rows += batch.num_rows
 
-    def _set_aside(self, rows: NDArray[np.int64], parts: list[_Part]) -> None:
-        s, p, o = (part.kinds[rows] for part in parts)
-        blank = (s == _EMPTY) & (o == _EMPTY)
-        literal = (s == _IRI) & (p == _IRI) & (o == _LITERAL)
-        other = rows[~blank & ~literal]
-        self.lines.add("blank", int(blank.sum()))
-        self.lines.add("literal", int(literal.sum()))
-        self.lines.add("malformed", len(other))
-        for row in other[: WORDED - len(self._broken)].tolist():
-            text = b" ".join(part.column[row].as_py() for part in parts)
-            self._broken.append((self.rows + row, text[:2_000]))
+    def _set_aside(self, rows: NDArray[np.int64], kinds: list[Kinds], batch: Any) -> None:
+        s, p, o, end = kinds
+        garbled = np.logical_or.reduce([kind == _GARBLED for kind in kinds])
+        blank = _all(kind == _EMPTY for kind in kinds)
+        literal = (s == _IRI) & (p == _IRI) & (o == _LITERAL) & (end >= _DOT)
+        which = np.select([garbled, blank, literal], [0, 1, 2], 3)
+        for kind, count in zip(_SET_ASIDE, np.bincount(which, minlength=4), strict=True):
+            self.lines.add(kind, int(count))
+        broken = np.flatnonzero((which == 0) | (which == 3))[: WORDED - len(self._broken)]
+        for row, place in zip(rows[broken].tolist(), which[broken], strict=True):
+            text = b" ".join(column[row].as_py() for column in batch.columns)
+            self._broken.append((self.rows + row, _SET_ASIDE[place], text[:2_000]))
 
     def dump(self, path: Path) -> Dump:
         """The whole, at the end; this is empty afterwards."""
@@ -192,11 +229,11 @@ class _Reading:
         for triples in self._triples:
             columns.append(np.concatenate([*triples, np.empty(0, np.int32)]))
             triples.clear()
-        rows = np.array([row for row, _ in self._broken], np.int64)
+        rows = np.array([row for row, *_ in self._broken], np.int64)
         places = _lines_of(rows, self.lines.numbers)
         told = [
-            (line, text.decode("utf-8", "replace")[:500])
-            for line, (_, text) in zip(places, self._broken, strict=True)
+            (line, kind, _shown(text.decode("utf-8", "replace")))
+            for line, (_, kind, text) in zip(places, self._broken, strict=True)
         ]
         iris = (name.as_py()[1:-1] for name in self._relations.all())
         return Dump(
@@ -208,27 +245,41 @@ class _Reading:
             relation_names=[iri.decode("utf-8", "replace") for iri in iris],
             lines=self.rows + self.lines.count,
             counts={kind: n for kind, n in sorted(self.lines.kinds.items()) if n},
-            broken_lines=sorted([*self.lines.malformed, *told])[:WORDED],
+            broken_lines=sorted([*self.lines.broken, *told])[:WORDED],
         )
 
 
 class _Part:
     """One column of a block."""
 
-    def __init__(self, column: Any, names: Names) -> None:
+    def __init__(self, column: Any, names: Names, marked: bool) -> None:
         indices = column.indices.to_numpy()
-        self.column = column
         self.numbers: Numbers = names.numbers(column.dictionary)[indices]
-        self.kinds = _kinds(column.dictionary)[indices]
+        self.kinds = _kinds(column.dictionary, marked)[indices]
 
 
-def _kinds(names: pa.BinaryArray) -> NDArray[np.uint8]:
+def _kinds(names: pa.BinaryArray, marked: bool) -> Kinds:
     """``(names,)`` what each name is, by its first and last sign."""
     first, last, length = marks(names)
     kinds = np.full(len(names), _OTHER, np.uint8)
     kinds[(first == ord("<")) & (last == ord(">"))] = _IRI
     kinds[first == ord('"')] = _LITERAL
     kinds[length == 0] = _EMPTY
+    return _garbled(names, kinds) if marked else kinds
+
+
+def _endings(ends: pa.BinaryArray, marked: bool) -> Kinds:
+    """``(lines,)`` whether each ends with a dot: alone, or behind something."""
+    _, last, length = marks(ends)
+    kinds = np.where(last == ord("."), np.where(length == 1, _DOT, _DOTTED), _OTHER)
+    kinds = np.where(length == 0, _EMPTY, kinds).astype(np.uint8)
+    return _garbled(ends, kinds) if marked else kinds
+
+
+def _garbled(texts: pa.BinaryArray, kinds: Kinds) -> Kinds:
+    import pyarrow.compute as pc
+
+    kinds[pc.match_substring(texts, MARK).to_numpy(zero_copy_only=False)] = _GARBLED
     return kinds
 
 

@@ -92,7 +92,6 @@ def look_up(
     endpoint: Endpoint,
     *,
     sleep: Callable[[float], None] = time.sleep,
-    progress: Callable[[int, int], None] | None = None,
 ) -> Found:
     """Ask an endpoint for the other names of entities.
 
@@ -100,7 +99,6 @@ def look_up(
         entities: IRIs without brackets; those that no query can hold are passed over.
         endpoint: where, and how.
         sleep: waits so many seconds.
-        progress: called with the number of entities that are known, and of all.
 
     Returns:
         The names. Where the endpoint fails for good, ``broken`` says so, and what is known is
@@ -120,8 +118,6 @@ def look_up(
                 cache.put(answer)
                 found.names |= answer
                 found.asked += len(answer)
-                if progress is not None:
-                    progress(len(found.names), len(wanted))
     found.missing = len(wanted) - len(found.names)
     found.names = {iri: names for iri, names in found.names.items() if names}
     return found

@@ -7,6 +7,7 @@ a probability of two in a million; they would be taken for one.
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +20,7 @@ Numbers = NDArray[np.int32]
 Hashes = NDArray[np.uint64]
 Places = NDArray[np.int64]
 
+_LONG = 1 << 10  # bytes; a name that is longer is hashed by itself
 _SLICE = 1 << 18  # keys that move at once when the table grows
 _U = np.uint64
 _FACTORS = (_U(0xFF51AFD7ED558CCD), _U(0xC4CEB9FE1A85EC53))  # of MurmurHash3
@@ -115,19 +117,29 @@ class Table:
 def hashes(names: pa.BinaryArray) -> Hashes:
     """``(names,)`` a number above zero for each name, from all its bytes.
 
-    Eight bytes of every name are taken at a time, of the longest ones to the last.
+    Eight bytes of every name are taken at a time, of the longest ones to the last; a name that is
+    much longer than all others would be a round of its own for each eight of its bytes.
     """
     offsets, data = _parts(names)
+    length = np.diff(offsets)
+    long = np.flatnonzero(length > _LONG)
+    found = _mixed(offsets[:-1], np.where(length > _LONG, 0, length), data)
+    for place in long.tolist():
+        text = data[offsets[place] : offsets[place + 1]].tobytes()
+        found[place] = int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little") or 1
+    return found
+
+
+def _mixed(starts: Places, lengths: Places, data: NDArray[np.uint8]) -> Hashes:
     padded = np.zeros(len(data) // 8 * 8 + 24, np.uint8)
     padded[: len(data)] = data
     words = padded.view(np.uint64)
-    length = np.diff(offsets)
-    count = np.maximum((length + 7) >> 3, 1)
+    count = np.maximum((lengths + 7) >> 3, 1)
     order = np.argsort(count, kind="stable")[::-1]
-    length, count, start = length[order], count[order], offsets[:-1][order]
+    length, count, start = lengths[order], count[order], starts[order]
     shift, at = ((start & 7) << 3).astype(np.uint64), start >> 3
     mixed, low = length.astype(np.uint64) * _FACTORS[0], words[at]
-    going = len(names)
+    going = len(starts)
     for step in range(int(count[0]) if going else 0):
         # The eight bytes lie in two words; those beyond the end of a name are cut off.
         high = words[at[:going] + (step + 1)]

@@ -54,9 +54,9 @@ def select(dump: Dump, relations: Container[str]) -> Selection:
     """
     popularity = popularity_of(dump)
     low, high = thirds(popularity)
-    single = single_objects(dump)
+    single, several = single_objects(dump)
     asked = np.array([name in relations for name in dump.relation_names], dtype=bool)
-    several = len(dump.subjects) - len(single)
+    repeats = len(dump.subjects) - len(single) - several
     kept = single[asked[dump.relations[single]]] if len(single) else single
     without = len(single) - len(kept)
     del single
@@ -70,6 +70,7 @@ def select(dump: Dump, relations: Container[str]) -> Selection:
         groups=groups[order],
         popularity=popularity,
         counts={
+            "repeat": repeats,
             "several_objects": several,
             "no_template": without,
         },
@@ -94,11 +95,15 @@ def thirds(popularity: Numbers) -> tuple[int, int]:
     return int(ordered[low]), int(ordered[high])
 
 
-def single_objects(dump: Dump) -> Numbers:
-    """The first triples of the runs of one subject and relation that have one object."""
+def single_objects(dump: Dump) -> tuple[Numbers, int]:
+    """The first triples of the runs of one subject and relation that have one object.
+
+    Returns:
+        Their places, and how many triples are in the other runs.
+    """
     s, p, o = dump.subjects, dump.relations, dump.objects
     if not len(s):
-        return np.empty(0, np.int32)
+        return np.empty(0, np.int32), 0
     new = np.empty(len(s), bool)
     new[0] = True
     new[1:] = (s[1:] != s[:-1]) | (p[1:] != p[:-1])
@@ -106,4 +111,5 @@ def single_objects(dump: Dump) -> Numbers:
     other = np.zeros(len(s), bool)  # an object that differs from the one before in its run
     other[1:] = ~new[1:] & (o[1:] != o[:-1])
     several = np.logical_or.reduceat(other, starts)
-    return starts[~several].astype(np.int32)
+    in_several = int(np.diff(starts, append=len(s))[several].sum())
+    return starts[~several].astype(np.int32), in_several

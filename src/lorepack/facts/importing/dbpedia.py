@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from lorepack.errors import InputError
 from lorepack.facts.dbpedia import labels
-from lorepack.facts.dbpedia.dump import Dump, read_dump
+from lorepack.facts.dbpedia.dump import BROKEN, Dump, read_dump
 from lorepack.facts.dbpedia.extras import aliases_of, domains_of
 from lorepack.facts.dbpedia.selection import BUCKETS, Selection, select
 from lorepack.facts.fact import Fact
@@ -85,11 +85,13 @@ class DBpedia:
         chosen = select(dump, asked)
         counts = Counter({**dump.counts, **chosen.counts})
         kept = _Choice(dump, chosen, names, options, counts).draw()
-        kept = _told(kept, options, dump, names)
-        beyond = counts.pop("malformed", 0) - len(dump.broken_lines)
-        yield Where(path, 0), Bulk(dump.lines, counts, {"malformed": beyond} if beyond else {})
-        for line, text in dump.broken_lines:
-            yield Where(path, line), RowError("malformed", f"no triple: {text!r}")
+        kept, told = _told(kept, options, dump, names)
+        counts.update(told)
+        broken_lines = Counter({kind: counts.pop(kind, 0) for kind in BROKEN})
+        broken_lines.subtract(kind for _, kind, _ in dump.broken_lines)
+        yield Where(path, 0), Bulk(dump.lines, counts, +broken_lines)
+        for line, kind, text in dump.broken_lines:
+            yield Where(path, line), RowError(kind, f"{BROKEN[kind]}: {text!r}")
         found = _looked_up(kept, options)
         if found:
             yield Where(path, 0), Bulk(0, _counted(found))
@@ -188,21 +190,19 @@ def shuffled(size: int, seed: str) -> Iterator[int]:
 
 def _told(
     kept: list[Candidate], options: Options, dump: Dump, names: dict[str, str]
-) -> list[Candidate]:
-    """Aliases and domains, where files of them were given."""
-    if not (options.aliases or options.ontology):
-        return kept
-    aliases = aliases_of({one.answer_iri for one in kept}, options.aliases)
-    by_iri = domains_of(options.ontology) if options.ontology else {}
-    domains = {names[iri]: by_iri[iri] for iri in dump.relation_names if iri in by_iri}
-    return [
-        replace(
-            one,
-            domain=domains.get(one.relation),
-            aliases=tuple(aliases.get(one.answer_iri, ())),
-        )
-        for one in kept
-    ]
+) -> tuple[list[Candidate], dict[str, int]]:
+    """Aliases and domains, where files of them were given, and what these held."""
+    counts: dict[str, int] = {}
+    if options.aliases:
+        aliases = aliases_of({one.answer_iri for one in kept}, options.aliases)
+        kept = [one.called(aliases.names.get(one.answer_iri, ())) for one in kept]
+        counts |= aliases.counts
+    if options.ontology:
+        by_iri = domains_of(options.ontology)
+        domains = {names[iri]: by_iri[iri] for iri in dump.relation_names if iri in by_iri}
+        kept = [replace(one, domain=domains.get(one.relation)) for one in kept]
+        counts |= {"ontology_relations": len(by_iri), "relations_with_domain": len(domains)}
+    return kept, counts
 
 
 def _looked_up(kept: list[Candidate], options: Options) -> Found | None:
