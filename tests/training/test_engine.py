@@ -128,7 +128,7 @@ def test_interrupted_anywhere_they_end_with_the_same_bytes(slots: int, tmp_path:
         together(toy(), orders(tmp_path / name), tmp_path / name, slots=slots, progress=progress)
 
     work("whole")
-    for stop in (0, 1, 4, 7, 9, 12):
+    for stop in (0, 1, 4, 7, 9):
         name = f"stopped{stop}"
         with pytest.raises(Stop):
             work(name, stop)
