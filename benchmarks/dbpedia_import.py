@@ -1,14 +1,19 @@
 """Importing DBpedia's object relations: ours against a plain two-pass importer, same facts.
 
-``python -m benchmarks dbpedia-import [--lines N] [--dump FILE] [--no-peer] --json`` makes a dump
-(or takes one), imports it with each in a process of its own on one core, checks that the facts
-are the same, and prints lines a second of the whole wall time, output written, and peak memory.
+``python -m benchmarks dbpedia-import [--lines N] [--entities N] [--dump FILE] [--no-peer] --json``
+makes a dump (or takes one), imports it with each in a process of its own on one core, checks that
+the facts are the same, and prints lines a second of the whole wall time, output written, and peak
+memory. Where rdflib can be imported, its lines a second stand beside them: parsing alone, the
+lines in memory, nothing kept.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
+import io
 import json
+import logging
 import os
 import random
 import re
@@ -18,10 +23,12 @@ import tempfile
 import time
 from collections import Counter
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 from benchmarks.made_dump import write_dump
 
+RDFLIB_LINES = 200_000
 _TRIPLE = re.compile(r"<([^> ]+)> <([^> ]+)> <([^> ]+)> \.\n?")
 
 
@@ -119,6 +126,32 @@ def ours(path: Path, out: Path) -> int:
 WAYS = {"ours": ours, "peer": plain_import}
 
 
+class Count:
+    """What rdflib gives its triples to."""
+
+    triples = 0
+
+    def triple(self, *terms: object) -> None:
+        """Called for each triple."""
+        self.triples += 1
+
+
+def rdflib_speed(path: Path, lines: int = RDFLIB_LINES) -> int | None:
+    """Lines a second that rdflib parses, of the first whole triples; None where it is not there."""
+    if importlib.util.find_spec("rdflib") is None:
+        return None
+    from rdflib.plugins.parsers.ntriples import W3CNTriplesParser
+
+    logging.getLogger("rdflib").setLevel(logging.CRITICAL)  # it warns of names with quotes
+    with open(path, encoding="utf-8") as handle:
+        good = list(islice(filter(_TRIPLE.fullmatch, handle), lines))
+    sink, start = Count(), time.monotonic()
+    W3CNTriplesParser(sink).parse(io.StringIO("".join(good)))
+    seconds = time.monotonic() - start
+    assert sink.triples == len(good)
+    return round(len(good) / seconds)
+
+
 def run(way: str, dump: Path, out: Path) -> dict[str, float]:
     """One import in a process of its own, on one core."""
     command = [sys.executable, "-m", "benchmarks.dbpedia_import", "--way", way, str(dump), str(out)]
@@ -142,6 +175,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run and print one JSON object."""
     parser = argparse.ArgumentParser("python -m benchmarks dbpedia-import", description=__doc__)
     parser.add_argument("--lines", type=int, default=2_000_000)
+    parser.add_argument("--entities", type=int, help="names to draw from in a made dump")
     parser.add_argument("--dump", type=Path, help="a dump, in place of a made one")
     parser.add_argument("--no-peer", action="store_true")
     parser.add_argument("--json", action="store_true", help="accepted; JSON is always printed")
@@ -155,13 +189,15 @@ def main(arguments: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as folder:
         dump = given.dump or Path(folder) / "dump.ttl"
         if not given.dump:
-            write_dump(dump, given.lines)
+            write_dump(dump, given.lines, entities=given.entities)
         made = {
             way: run(way, dump, Path(folder) / f"{way}.jsonl")
             for way in ("ours", *(() if given.no_peer else ("peer",)))
         }
+        rdflib = rdflib_speed(dump)
         texts = [(Path(folder) / f"{way}.jsonl").read_bytes() for way in made]
     result = {"name": "dbpedia-import", **made, "facts": texts[0].count(b"\n")}
+    result["rdflib_lines_per_second"] = rdflib
     if not given.no_peer:
         result["equal"] = texts[0] == texts[1]
         result["ratio"] = round(made["peer"]["seconds"] / made["ours"]["seconds"], 2)

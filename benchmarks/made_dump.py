@@ -20,16 +20,18 @@ _PARTS = (
 _ODD = ("%28film%29", "%C3%A9", "AC/DC", "O%27Brien", "%22Heroes%22", "_%28band%29", "__1")
 
 
-def write_dump(path: Path, lines: int, seed: int = 0) -> None:
+def write_dump(path: Path, lines: int, seed: int = 0, entities: int | None = None) -> None:
     """Write a dump: runs of one subject, objects by a power law, 633 relations, encoded names.
 
     Args:
         path: a plain file.
         lines: lines in all; one in 10,000 is a comment, a literal, blank or malformed.
         seed: equal arguments give equal bytes.
+        entities: names to draw from, of which some never come up; None takes as many for each line
+            as the real dump has.
     """
     rng, odd = np.random.default_rng(seed), random.Random(seed)
-    names = _entities(max(50, int(lines * ENTITIES_A_LINE)), odd)
+    names = _entities(entities or max(50, int(lines * ENTITIES_A_LINE)), odd)
     relations = _relations()
     weights = 1.0 / np.arange(1, len(relations) + 1)
     with open(path, "w", encoding="utf-8", newline="\n") as handle:

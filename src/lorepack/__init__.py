@@ -2,12 +2,15 @@
 
 The public API, imported when first used: ``import lorepack`` itself loads nothing heavy.
 
-    probe   what a model knows of every fact
-    pack    facts into an adapter: probe, mix, train, audit, report
-    audit   what a run or any adapter learned and cost
-    report  a run's report, written again
-    demo    the whole job on the embedded world
-    Fact    one question with one accepted answer
+    synthesize  training and evaluation data from passages
+    paraphrase  further wordings of questions
+    probe       what a model knows of every fact
+    pack        facts into an adapter: probe, mix, train, audit, report
+    audit       what a run or any adapter learned and cost
+    report      a run's report, written again
+    demo        the whole job on the embedded world
+    Fact        one question with one accepted answer
+    Passage     a piece of text that carries facts
 """
 
 from __future__ import annotations
@@ -21,25 +24,34 @@ if TYPE_CHECKING:
     from lorepack.auditing import AuditResult
     from lorepack.errors import LorepackError
     from lorepack.facts import Fact
+    from lorepack.facts.passage import Passage
     from lorepack.llm.load import load
     from lorepack.packing import PackResult, audit, demo, load_facts, pack
     from lorepack.packing import probe_facts as probe
     from lorepack.probing import ProbeResult
     from lorepack.reports import report
+    from lorepack.synthesis import SynthesisReport, SynthesisSettings, synthesize, writer_named
+    from lorepack.synthesis.paraphrase import paraphrase
 
 __all__ = [
     "AuditResult",
     "Fact",
     "LorepackError",
     "PackResult",
+    "Passage",
     "ProbeResult",
+    "SynthesisReport",
+    "SynthesisSettings",
     "audit",
     "demo",
     "load",
     "load_facts",
     "pack",
+    "paraphrase",
     "probe",
     "report",
+    "synthesize",
+    "writer_named",
 ]
 
 _HOMES = {
@@ -47,14 +59,20 @@ _HOMES = {
     "Fact": ("lorepack.facts", "Fact"),
     "LorepackError": ("lorepack.errors", "LorepackError"),
     "PackResult": ("lorepack.packing", "PackResult"),
+    "Passage": ("lorepack.facts.passage", "Passage"),
     "ProbeResult": ("lorepack.probing", "ProbeResult"),
+    "SynthesisReport": ("lorepack.synthesis", "SynthesisReport"),
+    "SynthesisSettings": ("lorepack.synthesis", "SynthesisSettings"),
     "audit": ("lorepack.packing", "audit"),
     "demo": ("lorepack.packing", "demo"),
     "load": ("lorepack.llm", "load"),
     "load_facts": ("lorepack.packing", "load_facts"),
     "pack": ("lorepack.packing", "pack"),
+    "paraphrase": ("lorepack.synthesis.paraphrase", "paraphrase"),
     "probe": ("lorepack.packing", "probe_facts"),
     "report": ("lorepack.reports", "report"),
+    "synthesize": ("lorepack.synthesis", "synthesize"),
+    "writer_named": ("lorepack.synthesis", "writer_named"),
 }
 
 

@@ -130,12 +130,18 @@ class Matcher:
         return any(alias in text for alias in self._aliases)
 
 
+def tokens(text: str) -> list[str]:
+    """The normal form as whole tokens, which the rule ``boundary`` compares.
+
+    Of scripts that are written without spaces, a character is a token.
+    """
+    text = normalise(text)
+    return text.split() if text.isascii() else _UNSPACED.sub(r" \1 ", text).split()
+
+
 def _padded(text: str) -> str:
     """The normal form as whole tokens, a space on both sides of each."""
-    text = normalise(text)
-    if not text.isascii():
-        text = " ".join(_UNSPACED.sub(r" \1 ", text).split())
-    return f" {text} " if text else " "
+    return f" {joined} " if (joined := " ".join(tokens(text))) else " "
 
 
 @lru_cache(maxsize=4096)

@@ -38,6 +38,20 @@ COMMANDS = {
         "new.jsonl --as jsonl --out imported.jsonl",
         {"read", "facts", "passages", "rejected", "seconds"},
     ),
+    "facts show": ("new.jsonl --first 2", {"facts", "shown"}),
+    "facts stats": ("new.jsonl", {"facts", "distinct", "relations", "answers", "lengths"}),
+    "facts sample": ("new.jsonl -n 3 --out some.jsonl", {"facts", "of", "out"}),
+    "facts split": ("new.jsonl --part a=0.5 --part b=0.5 --out parts", {"facts", "parts"}),
+    "facts merge": ("new.jsonl some.jsonl --out all.jsonl", {"read", "facts", "united"}),
+    "facts dedupe": ("all.jsonl --out once.jsonl", {"read", "facts", "duplicates"}),
+    "synthesize": (
+        "world --limit 3 --out synthesis --form qa:2 --form original",
+        {"passages", "items", "facts", "texts", "rejected", "forms", "coverage", "requests", "out"},
+    ),
+    "paraphrase": (
+        "new.jsonl -n 9 --out worded.jsonl",
+        {"facts", "wordings", "short", "rejected", "requests", "cached", "out"},
+    ),
     "probe": (
         f"--model world --facts facts.jsonl --out probe {ONE_PROMPT}",
         {"facts", "categories", "refusals", "seconds", "out"},

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,23 @@ def wrap(model: Any, tokenizer: Any = None, context: int = CONTEXT) -> LanguageM
         fingerprint="",
         context=context,
     )
+
+
+@contextlib.contextmanager
+def scripted(lm: LanguageModel, prompt: list[int], script: list[int]) -> Iterator[None]:
+    """A model that writes ``script`` behind ``prompt``, whatever its weights say."""
+
+    def write(_module: object, _args: object, kwargs: dict, output: object) -> object:
+        place = int(kwargs["position_ids"][0, -1]) - (len(prompt) - 1)
+        output.logits[:] = 0.0  # type: ignore[attr-defined]
+        output.logits[..., script[place]] = 9.0  # type: ignore[attr-defined]
+        return output
+
+    hook = lm.model.register_forward_hook(write, with_kwargs=True)
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 @pytest.fixture(scope="session")

@@ -232,6 +232,8 @@ def test_answers_are_decoded_to_the_end_of_their_first_line(stories: LanguageMod
     ids = stories.chat.text_ids("\n \n Tom went home. \n\nThe end")
     assert stories.chat.decode(ids) == "Tom went home."
     assert stories.chat.decode([]) == ""
+    assert stories.chat.decode_turn(ids) == "Tom went home. \n\nThe end"
+    assert stories.chat.decode_turn([]) == ""
 
 
 def test_a_trained_plain_answer_ends_its_line_before_eos() -> None:

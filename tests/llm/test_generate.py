@@ -13,10 +13,11 @@ from transformers import Lfm2Config, Lfm2ForCausalLM
 
 from lorepack.errors import InputError, NumericError
 from lorepack.llm import LanguageModel, generate, generate_ids, load, overlong_indices
+from lorepack.llm.chat import Ends
 from lorepack.llm.decode import Engine
 from tiny_models import FAMILIES
 
-from .conftest import NEWLINE, wrap
+from .conftest import NEWLINE, scripted, wrap
 
 Models = Callable[[str], LanguageModel]
 
@@ -29,7 +30,7 @@ def some_prompts(count: int, seed: int = 0, shared: int = 0, longest: int = 40) 
     return [opening + [rng.randrange(33, 256) for _ in range(length)] for length in lengths]
 
 
-def reference(lm: LanguageModel, prompt: list[int], tokens: int) -> list[int]:
+def reference(lm: LanguageModel, prompt: list[int], tokens: int, until: str = "line") -> list[int]:
     """The unpadded greedy answer of transformers, up to the stop or the end of the line."""
     whole = lm.model.generate(
         torch.tensor([prompt]), max_new_tokens=tokens, do_sample=False, eos_token_id=[2]
@@ -39,7 +40,7 @@ def reference(lm: LanguageModel, prompt: list[int], tokens: int) -> list[int]:
         if token == 2:
             break
         answer.append(token)
-        if token == NEWLINE and lm.tokenizer.decode(answer).strip():
+        if until == "line" and token == NEWLINE and lm.tokenizer.decode(answer).strip():
             break
     return answer
 
@@ -166,23 +167,80 @@ def test_an_answer_ends_with_its_line(tiny_lm: Models) -> None:
     lm = tiny_lm("llama")
     script = [*b"\n \nhi you\nnever"]
     prompt = [60, 61, 62]
-
-    def write(_module: object, _args: object, kwargs: dict, output: object) -> object:
-        place = int(kwargs["position_ids"][0, -1]) - (len(prompt) - 1)
-        output.logits[:] = 0.0  # type: ignore[attr-defined]
-        output.logits[..., script[place]] = 9.0  # type: ignore[attr-defined]
-        return output
-
-    hook = lm.model.register_forward_hook(write, with_kwargs=True)
-    try:
+    with scripted(lm, prompt, script):
         assert generate(lm, [prompt]) == [["hi you"]]
         assert generate_ids(lm, [prompt]) == [[[*b"\n \nhi you\n"]]]
         assert generate(lm, [prompt], max_new_tokens=5) == [["hi"]]
         script[7] = 2  # EOS in the middle
         assert generate(lm, [prompt]) == [["hi y"]]
         assert generate_ids(lm, [prompt]) == [[[*b"\n \nhi y"]]]
-    finally:
-        hook.remove()
+
+
+def test_a_turn_keeps_its_lines_and_ends_at_a_stop_id_alone(tiny_lm: Models) -> None:
+    lm = tiny_lm("llama")
+    prompt = [60, 61, 62]
+    with scripted(lm, prompt, [*b"\n{\n\n 1}\nyes", 2, *b"never"]):
+        assert generate(lm, [prompt], until="turn") == [["{\n\n 1}\nyes"]]
+        assert generate_ids(lm, [prompt], until="turn") == [[[*b"\n{\n\n 1}\nyes"]]]
+        assert generate(lm, [prompt]) == [["{"]]
+
+
+def test_a_turn_that_was_cut_off_is_as_long_as_it_may_be_and_one_that_ended_is_shorter(
+    tiny_lm: Models,
+) -> None:
+    lm = tiny_lm("llama")
+    prompt = [60, 61, 62]
+    with scripted(lm, prompt, [*b"a\nb", 2, *b"never"]):
+        lengths = [
+            len(generate_ids(lm, [prompt], until="turn", max_new_tokens=most)[0][0])
+            for most in (2, 3, 4, 5)
+        ]
+    assert lengths == [2, 3, 3, 3]  # of 3, "a\nb" is cut off; of 4, it has ended
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_greedy_turns_equal_transformers_row_by_row(tiny_lm: Models, family: str) -> None:
+    lm = tiny_lm(family)
+    prompts = some_prompts(10, seed=3, shared=20)
+    found = generate_ids(lm, prompts, max_new_tokens=40, until="turn")
+    assert [ids for (ids,) in found] == [reference(lm, p, 40, "turn") for p in prompts]
+    assert any(NEWLINE in ids[:-1] for (ids,) in found)
+
+
+def test_a_greedy_turn_of_a_real_model_goes_on_behind_its_newlines(stories: LanguageModel) -> None:
+    prompt = stories.chat.text_ids("Once upon a time, there was a little dog.")
+    options = {"max_new_tokens": 150, "until": "turn"}
+    ((ids,),) = generate_ids(stories, [prompt], **options)  # type: ignore[arg-type]
+    whole = stories.model.generate(torch.tensor([prompt]), max_new_tokens=150, do_sample=False)
+    answer = whole[0, len(prompt) :].tolist()
+    assert ids == [i for i in answer if i not in stories.chat.stop_ids]
+    ((text,),) = generate(stories, [prompt], **options)  # type: ignore[arg-type]
+    assert text == stories.tokenizer.decode(answer, skip_special_tokens=True).strip()
+    assert "\n" in text
+
+
+def test_an_id_beyond_the_tokenizer_is_kept_though_the_last_id_is_a_stop() -> None:
+    """Padded vocabularies: the model can say ids that the tokenizer does not have."""
+    ends = Ends(8, [7])
+    assert ends.is_stop(np.array([6, 7, 8, 900])).tolist() == [False, True, False, False]
+
+
+def test_answers_are_told_as_soon_as_their_batch_is_done(tiny_lm: Models) -> None:
+    lm = tiny_lm("llama")
+    prompts = some_prompts(9)
+    told: dict[int, list[list[int]]] = {}
+    batches: list[int] = []
+    found = generate_ids(
+        lm,
+        prompts,
+        batch_tokens=100,
+        max_new_tokens=4,
+        answered=lambda i, answers: told.update({i: answers}),
+        progress=lambda done, total: batches.append(len(told)),
+    )
+    assert [told[i] for i in range(9)] == found
+    assert batches[0] < 9
+    assert batches[-1] == 9
 
 
 def test_hooks_on_linear_modules_are_honoured(tiny_lm: Models) -> None:
@@ -229,6 +287,7 @@ def test_overlong_prompts_are_named_or_counted(tiny_lm: Models) -> None:
         ({"top_k": -1}, "top_k: got -1"),
         ({"keys": ["a"]}, "keys: 1 for 2 prompts"),
         ({"overlong": "cut"}, "overlong: got 'cut'"),
+        ({"until": "word"}, "until: got 'word'"),
     ],
 )
 def test_a_wrong_value_is_named(tiny_lm: Models, options: dict, told: str) -> None:

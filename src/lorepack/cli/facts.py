@@ -1,17 +1,18 @@
-"""`lorepack facts`: import, make and check files of facts."""
+"""`lorepack facts`: import, make and check files of facts; looking at them is beside."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from lorepack.cli.console import finish, json_option, progress, table
-from lorepack.cli.options import gathered
-from lorepack.errors import InputError
+from lorepack.cli.facts_looking import COMMANDS
+from lorepack.cli.options import gathered, token_counter
+from lorepack.errors import InputError, NotFoundError
 
 if TYPE_CHECKING:
     from lorepack.facts import Fact
@@ -21,13 +22,18 @@ _PATH = click.Path(path_type=Path)
 _OPTIONS = (
     *("split", "articles", "since", "until", "templates", "ontology", "aliases", "seed"),
     *("per_relation", "size", "overlap", "similarity", "limit"),
+    *("alias_endpoint", "alias_language", "alias_rate", "alias_batch", "alias_cache"),
 )
 """those of `lorepack.facts.importing.Options`, but for the columns and the tokenizer"""
 
 
 @click.group("facts")
 def command() -> None:
-    """Import, make and check files of facts."""
+    """Import, make, check and look at files of facts."""
+
+
+for verb in COMMANDS:
+    command.add_command(verb)
 
 
 @command.command("check")
@@ -126,7 +132,7 @@ class _Import(click.Command):
 
 
 @command.command("import", cls=_Import)
-@click.argument("source")
+@click.argument("sources", nargs=-1, required=True, metavar="[FORMAT] SOURCE...")
 @click.option("--as", "fmt", metavar="FORMAT", help="one of those below; else it is found out")
 @click.option("--out", required=True, metavar="FILE", help=".jsonl, .csv or .parquet")
 @click.option("--column", "pairs", multiple=True, metavar="FIELD=COL", help="which column is what")
@@ -148,13 +154,18 @@ class _Import(click.Command):
     click.option("--overlap", type=click.IntRange(min=0), help="tokens shared with the one before"),
     click.option("--similarity", type=click.FloatRange(0, 1), help="of a near-duplicate (docs)"),
     click.option("--limit", type=click.IntRange(min=1), metavar="N", help="most rows to read"),
+    click.option("--alias-endpoint", metavar="URL", help="asked for other names (SPARQL; dbpedia)"),
+    click.option("--alias-language", metavar="L", help="of those names  [en]"),
+    click.option("--alias-rate", type=click.FloatRange(0.001, 100), help="requests a second  [1]"),
+    click.option("--alias-batch", type=click.IntRange(1, 1_000), help="entities a request  [100]"),
+    click.option("--alias-cache", type=_PATH, metavar="F", help="keeps them [OUT.aliases.sqlite]"),
 )
 @click.option("--tokenizer", metavar="M", help="the model whose tokens are counted (docs)")
 @click.option("--passages", metavar="FILE", help="where passages go  [OUT.passages.jsonl]")
 @click.option("--rejected", metavar="FILE", help="where set-aside rows go  [rejected.jsonl]")
 @json_option
 def import_(
-    source: str,
+    sources: tuple[str, ...],
     fmt: str | None,
     out: str,
     pairs: tuple[str, ...],
@@ -166,16 +177,19 @@ def import_(
     rejected: str | None,
     as_json: bool,
 ) -> None:
-    """Turn the data set SOURCE into facts and passages.
+    """Turn the data set SOURCE into facts and passages; of documents, many sources at once.
 
-    Every row that is set aside is counted by reason and written with file and line. Ends with 2
-    when the source breaks off; what came before is written all the same.
+    A FORMAT before the sources says the same as --as FORMAT. Every row that is set aside is
+    counted by reason and written with file and line. Ends with 2 when the source breaks off; what
+    came before is written all the same.
     """
     from lorepack.facts import importing
 
+    fmt, (source, *more) = _sources(sources, fmt)
     given = {name: value for name, value in options.items() if value is not None}
+    given["also"] = tuple(map(Path, more))
     if tokenizer is not None:
-        given["tokenizer"] = _counter(tokenizer)
+        given["tokenizer"] = token_counter(tokenizer)
     columns = _columns([*pairs, *_short(question=question, answer=answer)])
     with progress(as_json) as show:
         report = importing.import_facts(
@@ -193,14 +207,26 @@ def import_(
         raise InputError(f"the source breaks off, what came before is written ({report.broken})")
 
 
-def _counter(model: str) -> Callable[[Sequence[str]], list[int]]:
-    """How many tokens of a model each text has."""
-    from lorepack import llm
+def _sources(words: Sequence[str], fmt: str | None) -> tuple[str | None, Sequence[str]]:
+    """The format, where one is said, and the sources.
 
-    tokenizer = llm.load_tokenizer(model)
-    return lambda texts: [
-        len(ids) for ids in tokenizer(list(texts), add_special_tokens=False)["input_ids"]
-    ]
+    Raises:
+        InputError: the first word is the name of a format and of a file.
+        NotFoundError: the name of a format is all there is.
+    """
+    from lorepack.facts.importing import HOMES
+
+    first, *others = words
+    if fmt is not None or first not in HOMES:
+        return fmt, words
+    if others and Path(first).exists():
+        raise InputError(
+            f"{first} is a format, and a file or folder here; "
+            f"leave it out and say --as {first}, or write ./{first} for what is here"
+        )
+    if not others and not Path(first).exists():
+        raise NotFoundError(f"no such file: {first}; the format {first} needs a source after it")
+    return (first, others) if others else (None, words)
 
 
 def _short(**columns: str | None) -> list[str]:

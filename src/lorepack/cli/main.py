@@ -16,7 +16,9 @@ from lorepack.errors import LorepackError, suggest
 
 VERBS = {
     "demo": "the whole job on the embedded world, in minutes",
-    "facts": "make and check files of facts",
+    "facts": "import, make, check and look at files of facts",
+    "synthesize": "write training and evaluation data from passages",
+    "paraphrase": "word the questions of facts in other ways",
     "probe": "what does the model know of each fact?",
     "pack": "write facts into an adapter: probe, mix, train, audit, report",
     "audit": "what did an adapter learn, and what did it cost?",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import click
@@ -70,3 +70,13 @@ probe_options = gathered(
     click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0)),
     click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="any other setting"),
 )
+
+
+def token_counter(model: str) -> Callable[[Sequence[str]], list[int]]:
+    """How many tokens of a model each of several texts has; loads its tokenizer."""
+    from lorepack import llm
+
+    tokenizer = llm.load_tokenizer(model)
+    return lambda texts: [
+        len(ids) for ids in tokenizer(list(texts), add_special_tokens=False)["input_ids"]
+    ]

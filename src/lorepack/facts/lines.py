@@ -1,21 +1,21 @@
-"""Lines of a text file, unzipped, with a bound on their length."""
+"""Lines of a text file, unpacked, with a bound on their length."""
 
 from __future__ import annotations
 
-import gzip
-import io
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
 from lorepack.errors import InputError
+from lorepack.facts.packed import BROKEN, is_packed, opened
 
 LINE_LIMIT = 64 << 20
 """bytes; a longer line is an error, so that no file can fill the memory"""
 
 _FOREIGN = {
     b"\x1f\x8b": "gzip data; add .gz to its name",
+    b"BZh": "bzip2 data; add .bz2 to its name",
+    b"\xfd7zXZ\x00": "xz data; add .xz to its name",
+    b"\x28\xb5\x2f\xfd": "Zstandard data; add .zst to its name",
     b"\xff\xfe": "UTF-16; save it as UTF-8",
     b"\xfe\xff": "UTF-16; save it as UTF-8",
     b"PAR1": "Parquet; name it .parquet",
@@ -24,14 +24,14 @@ _FOREIGN = {
 
 
 def byte_lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Yield ``(number, line)`` of a text file, unzipped, without a byte-order mark.
+    """Yield ``(number, line)`` of a text file, unpacked, without a byte-order mark.
 
     Raises:
         InputError: it is no text file, cannot be read, breaks off, or has a line without end.
     """
     number = 0
     try:
-        with _open(path) as handle:
+        with opened(path) as handle:
             while line := handle.readline(LINE_LIMIT):
                 number += 1
                 if number == 1:
@@ -42,18 +42,24 @@ def byte_lines(path: Path) -> Iterator[tuple[int, bytes]]:
                         "expected one fact a line"
                     )
                 yield number, line
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise InputError(
-            f"{path}:{number + 1}: the compressed data is broken ({error}); fetch the file again"
-        ) from error
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+    except (*BROKEN, OSError) as error:
+        raise unreadable(path, f":{number + 1}", error) from error
 
 
-def _open(path: Path) -> IO[bytes]:
-    if path.name.lower().endswith(".gz"):
-        return io.BufferedReader(gzip.open(path, "rb"))  # type: ignore[arg-type]
-    return open(path, "rb")
+def unreadable(path: Path, place: str, error: Exception) -> InputError:
+    """The error of a file that cannot be read further.
+
+    Args:
+        path: the file.
+        place: ``:LINE`` where it breaks off, or nothing.
+        error: one of `BROKEN`, or `OSError`.
+    """
+    why = getattr(error, "strerror", None)
+    if isinstance(error, BROKEN) or (is_packed(path) and not why):
+        return InputError(
+            f"{path}{place}: the compressed data is broken ({error}); fetch the file again"
+        )
+    return InputError(f"cannot read {path}: {why or error}")
 
 
 def _first(path: Path, line: bytes) -> bytes:

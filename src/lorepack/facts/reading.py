@@ -34,7 +34,7 @@ def read(path: Path | str, notes: list[str] | None = None) -> Iterator[Fact]:
         NotFoundError: there is no such file.
         InputError: the first bad row, as ``file:line: …``; no facts; not a known format.
     """
-    return (fact for _, fact in _numbered(open_source(path), notes))
+    return (fact for _, fact in numbered(open_source(path), notes))
 
 
 def load(path: Path | str, notes: list[str] | None = None) -> list[Fact]:
@@ -56,7 +56,7 @@ def load(path: Path | str, notes: list[str] | None = None) -> list[Fact]:
     """
     facts: dict[str, tuple[int, Fact]] = {}
     repeats: list[tuple[int, int]] = []
-    for line, fact in _numbered(open_source(path), notes):
+    for line, fact in numbered(open_source(path), notes):
         earlier, known = facts.setdefault(fact.id, (line, fact))
         if known is fact:
             continue
@@ -84,7 +84,12 @@ def say(message: str, notes: list[str] | None) -> None:
         notes.append(message)
 
 
-def _numbered(source: Source, notes: list[str] | None) -> Iterator[tuple[int, Fact]]:
+def numbered(source: Source, notes: list[str] | None = None) -> Iterator[tuple[int, Fact]]:
+    """Stream ``(line, fact)``; see `read`.
+
+    Raises:
+        InputError: the first bad row, as ``file:line: …``; or there are no facts.
+    """
     ignored: Counter[str] = Counter()
     count = 0
     for line, raw in source.rows():

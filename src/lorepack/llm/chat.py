@@ -14,7 +14,7 @@ import numpy as np
 from lorepack.errors import InputError
 from lorepack.llm.template import PlainStyle, Style, TemplateStyle, Turn
 
-__all__ = ["ANSWER", "QUESTION", "SYSTEM", "ChatFormat", "LineEnds", "Turn"]
+__all__ = ["ANSWER", "QUESTION", "SYSTEM", "ChatFormat", "Ends", "LineEnds", "Turn"]
 
 SYSTEM = "Answer the following question."
 QUESTION = "Question: {q}"
@@ -89,13 +89,21 @@ class ChatFormat:
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of generated ids up to the end of its first line that is not blank."""
-        text = str(self.tokenizer.decode(list(ids), skip_special_tokens=True)).strip()
-        return text.partition("\n")[0].rstrip()
+        return self.decode_turn(ids).partition("\n")[0].rstrip()
+
+    def decode_turn(self, ids: Sequence[int]) -> str:
+        """The whole text of generated ids, without the space around it."""
+        return str(self.tokenizer.decode(list(ids), skip_special_tokens=True)).strip()
 
     @cached_property
     def line_ends(self) -> LineEnds:
         """Which tokens end an answer's line (see ``LineEnds``)."""
         return LineEnds(self.tokenizer, self.stop_ids)
+
+    @cached_property
+    def turn_ends(self) -> Ends:
+        """Which tokens end an assistant's turn (see ``Ends``)."""
+        return Ends(len(self.tokenizer), self.stop_ids)
 
     def _encode(self, text: str) -> list[int]:
         if self._style.special:
@@ -120,7 +128,37 @@ class ChatFormat:
         return next((i for i in ids if i in special), None)
 
 
-class LineEnds:
+class Ends:
+    """For every token: does it end the answer? A stop id does, and nothing else.
+
+    Args:
+        size: tokens of the vocabulary.
+        stop_ids: ids that end an answer wherever they come.
+    """
+
+    def __init__(self, size: int, stop_ids: Sequence[int]) -> None:
+        self._stops = np.zeros(max([size, *(i + 1 for i in stop_ids)]), bool)  # (V,)
+        self._stops[list(stop_ids)] = True
+
+    def is_stop(self, tokens: np.ndarray) -> np.ndarray:
+        """Which of ``tokens (n,)`` are stop ids."""
+        return self._look_up(self._stops, tokens)
+
+    def step(self, tokens: np.ndarray, begun: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Which rows end with these tokens, and which have visible text now.
+
+        Args:
+            tokens: ``(n,)`` ids just drawn.
+            begun: ``(n,)`` whether a row already has visible text; of no account here.
+        """
+        return self.is_stop(tokens), begun
+
+    def _look_up(self, table: np.ndarray, tokens: np.ndarray) -> np.ndarray:
+        """``table (V,)`` at ``tokens``; False beyond it, where padded vocabularies draw too."""
+        return (tokens < len(table)) & table[np.minimum(tokens, len(table) - 1)]
+
+
+class LineEnds(Ends):
     """For every token: does it end the answer, given whether words have come before?
 
     An answer ends at a stop id, or at a newline behind its first visible character. A token's
@@ -132,12 +170,11 @@ class LineEnds:
     """
 
     def __init__(self, tokenizer: Any, stop_ids: Sequence[int]) -> None:
-        size = max([len(tokenizer), *(i + 1 for i in stop_ids)])
+        super().__init__(len(tokenizer), stop_ids)
+        size = len(self._stops)
         texts = tokenizer.batch_decode([[i] for i in range(len(tokenizer))])
         if len(texts) != len(tokenizer):
             raise InputError(f"{tokenizer.name_or_path}: the tokenizer cannot decode single ids")
-        self.is_stop = np.zeros(size, bool)  # (V,)
-        self.is_stop[list(stop_ids)] = True
         self._visible = np.zeros(size, bool)  # (V,) holds a character that is not space
         self._breaks = np.zeros(size, bool)  # (V,) holds a newline
         self._breaks_late = np.zeros(size, bool)  # (V,) holds a newline behind a visible character
@@ -153,8 +190,7 @@ class LineEnds:
             tokens: ``(n,)`` ids just drawn.
             begun: ``(n,)`` whether a row already has visible text.
         """
-        known = np.minimum(tokens, len(self.is_stop) - 1)  # padded vocabularies draw beyond it
-        inside = tokens < len(self.is_stop)
-        newline = np.where(begun, self._breaks[known], self._breaks_late[known])
-        ends = inside & (self.is_stop[known] | newline)
-        return ends, begun | ~inside | self._visible[known]
+        late = self._look_up(self._breaks_late, tokens)
+        newline = np.where(begun, self._look_up(self._breaks, tokens), late)
+        beyond = tokens >= len(self._visible)  # counts as visible
+        return self.is_stop(tokens) | newline, begun | beyond | self._look_up(self._visible, tokens)

@@ -18,7 +18,7 @@ from transformers import DynamicCache
 
 from lorepack.errors import NumericError
 from lorepack.llm.cache import RowCache, is_plain, layer_count
-from lorepack.llm.chat import LineEnds
+from lorepack.llm.chat import Ends
 from lorepack.llm.sampling import draw, uniforms
 
 Ids = list[int]
@@ -67,12 +67,12 @@ class Engine:
 
     Args:
         model: a transformers causal language model; hooks on its modules are honoured.
-        line_ends: when an answer ends.
+        ends: when an answer ends.
     """
 
-    def __init__(self, model: Any, line_ends: LineEnds) -> None:
+    def __init__(self, model: Any, ends: Ends) -> None:
         self.model = model
-        self.line_ends = line_ends
+        self.ends = ends
         self.device = next(model.parameters()).device
         self.plain = is_plain(model.config)
         self._layers = layer_count(model.config)
@@ -114,7 +114,7 @@ class Engine:
             for step in range(request.max_new_tokens):
                 _check(logits, step)
                 tokens = batch.choose(logits, step)
-                parents = batch.advance(tokens, step, self.line_ends)
+                parents = batch.advance(tokens, step, self.ends)
                 if not len(parents):
                     break
                 if len(parents) * batch.columns > request.most_tokens and len(prompts) > 1:
@@ -227,7 +227,7 @@ class _Batch:
         )
         return tokens
 
-    def advance(self, tokens: np.ndarray, step: int, ends: LineEnds) -> np.ndarray:
+    def advance(self, tokens: np.ndarray, step: int, ends: Ends) -> np.ndarray:
         """Split rows by their members' tokens, and take out what has ended.
 
         Returns:
@@ -249,10 +249,8 @@ class _Batch:
         self.history, self.begun = history[~done], begun[~done]
         return parents[~done]
 
-    def _finish(
-        self, row: np.ndarray, history: np.ndarray, done: np.ndarray, ends: LineEnds
-    ) -> None:
-        stopped = ends.is_stop[np.minimum(history[:, -1], len(ends.is_stop) - 1)]
+    def _finish(self, row: np.ndarray, history: np.ndarray, done: np.ndarray, ends: Ends) -> None:
+        stopped = ends.is_stop(history[:, -1])
         texts = {
             int(r): (history[r, :-1] if stopped[r] else history[r]).tolist()
             for r in np.flatnonzero(done)

@@ -20,6 +20,7 @@ from lorepack.llm.plan import batches, groups
 from lorepack.llm.sampling import keys_of
 
 Progress = Callable[[int, int], None]
+Answered = Callable[[int, list[Ids]], None]
 _CPU_TOKENS = 2**15
 _CUDA_SHARE = 0.3  # of free memory, for keys and values
 _GROWTH = 3  # a batch may outgrow its budget by this before it is halved
@@ -38,12 +39,13 @@ def generate(
     keys: Sequence[int | str] | None = None,
     batch_tokens: int | None = None,
     overlong: str = "error",
+    until: str = "line",
     progress: Progress | None = None,
 ) -> list[list[str]]:
-    """The first line that a model answers to each prompt.
+    """What a model answers to each prompt: the first line, or all of it.
 
-    An answer ends at a stop id, at a newline behind its first visible character, or after
-    ``max_new_tokens``.
+    An answer ends at a stop id, at a newline behind its first visible character (unless
+    ``until`` is ``turn``), or after ``max_new_tokens``.
 
     Args:
         lm: the model; hooks on its modules (a stack of adapters) are honoured.
@@ -58,6 +60,7 @@ def generate(
         batch_tokens: tokens in a batch, answers included; chosen from the memory when not given.
         overlong: ``error``, or ``skip`` to answer prompts that do not fit the context with empty
             texts; ``overlong_indices`` tells which they are.
+        until: ``line``, or ``turn`` for all that is said up to a stop id, newlines included.
         progress: called with prompts done and prompts in all.
 
     Returns:
@@ -79,17 +82,13 @@ def generate(
         keys=keys,
         batch_tokens=batch_tokens,
         overlong=overlong,
+        until=until,
         progress=progress,
     )
-    texts: dict[tuple[int, ...], str] = {}
-    return [[_text(lm, ids, texts) for ids in answers] for answers in found]
-
-
-def _text(lm: LanguageModel, ids: Ids, texts: dict[tuple[int, ...], str]) -> str:
-    key = tuple(ids)
-    if key not in texts:
-        texts[key] = lm.chat.decode(ids)
-    return texts[key]
+    decode = lm.chat.decode if until == "line" else lm.chat.decode_turn
+    distinct = {tuple(ids) for answers in found for ids in answers}
+    texts = {ids: decode(ids) for ids in distinct}
+    return [[texts[tuple(ids)] for ids in answers] for answers in found]
 
 
 def generate_ids(
@@ -105,10 +104,17 @@ def generate_ids(
     keys: Sequence[int | str] | None = None,
     batch_tokens: int | None = None,
     overlong: str = "error",
+    until: str = "line",
     progress: Progress | None = None,
+    answered: Answered | None = None,
 ) -> list[list[Ids]]:
-    """As ``generate``, but token ids, without the stop id and with the newline that ended them."""
-    _check(max_new_tokens, temperature, top_k, samples, prompts, keys, overlong)
+    """As ``generate``, but token ids, without the stop id and with the newline that ended them.
+
+    An answer of ``max_new_tokens`` ids was cut off, where ``until`` is ``turn``: one that has
+    ended is shorter, by its stop id. ``answered`` is called with a prompt's index and its answers
+    as soon as its batch is done.
+    """
+    _check(max_new_tokens, temperature, top_k, samples, prompts, keys, overlong, until)
     left_out = set(overlong_indices(lm, prompts, max_new_tokens))
     if left_out and overlong == "error":
         i = min(left_out)
@@ -120,7 +126,9 @@ def generate_ids(
         samples, greedy = samples + 1, False  # the greedy answer and its equals
     tokens = batch_tokens or default_batch_tokens(lm)
     request = Request(max_new_tokens, temperature, top_k, samples, greedy, seed, _GROWTH * tokens)
-    run = _Run(lm, prompts, keys_of(range(len(prompts)) if keys is None else keys), request)
+    engine = Engine(lm.model, lm.chat.line_ends if until == "line" else lm.chat.turn_ends)
+    numbers = keys_of(range(len(prompts)) if keys is None else keys)
+    run = _Run(engine, prompts, numbers, request, answered)
     asked = [i for i in range(len(prompts)) if i not in left_out]
     return run.answer(asked, tokens, progress)
 
@@ -133,6 +141,7 @@ def _check(
     prompts: Sequence[Sequence[int]],
     keys: Sequence[int | str] | None,
     overlong: str,
+    until: str,
 ) -> None:
     for name, value, least in (
         ("max_new_tokens", max_new_tokens, 1),
@@ -144,6 +153,8 @@ def _check(
             raise InputError(f"{name}: got {value}; expected {least} or more")
     if overlong not in ("error", "skip"):
         raise InputError(f"overlong: got {overlong!r}; expected error or skip")
+    if until not in ("line", "turn"):
+        raise InputError(f"until: got {until!r}; expected line or turn")
     if keys is not None and len(keys) != len(prompts):
         raise InputError(f"keys: {len(keys)} for {len(prompts)} prompts; expected one a prompt")
     empty = next((i for i, prompt in enumerate(prompts) if not len(prompt)), None)
@@ -175,15 +186,17 @@ class _Run:
 
     def __init__(
         self,
-        lm: LanguageModel,
+        engine: Engine,
         prompts: Sequence[Sequence[int]],
         keys: np.ndarray,
         request: Request,
+        answered: Answered | None,
     ) -> None:
+        self.engine = engine
+        self.answered = answered
         self.prompts = [list(prompt) for prompt in prompts]
         self.keys = keys
         self.request = request
-        self.engine = Engine(lm.model, lm.chat.line_ends)
         self.answers: list[list[Ids]] = [[[] for _ in range(request.width)] for _ in prompts]
         self.done = 0
 
@@ -234,6 +247,8 @@ class _Run:
             return
         for i, answers in zip(batch, found, strict=True):
             self.answers[i] = answers
+            if self.answered is not None:
+                self.answered(i, answers)
 
     def _too_small(self, prompt: Ids) -> InputError:
         return InputError(

@@ -54,7 +54,7 @@ def category_bars(matrix: Matrix) -> dict[str, Any]:
         _bars("Before", befores(matrix), whole, names, "@before"),
     ]
     widest = max(max(bar["x"]) for bar in bars)
-    layout = _layout(height=222)
+    layout = frame(height=222)
     layout["margin"] = {"l": 92, "r": 8, "t": 4, "b": 4}
     layout |= {"barmode": "group", "bargap": 0.28, "bargroupgap": 0.08, "showlegend": False}
     layout["xaxis"] |= {"visible": False, "range": [0, widest * 1.62], "fixedrange": True}
@@ -83,7 +83,7 @@ def _bars(
 
 def epoch_curve(curve: Sequence[tuple[int, float]]) -> dict[str, Any]:
     """Reliability after every epoch."""
-    layout = _layout(height=280)
+    layout = frame(height=280)
     layout["xaxis"] |= {"title": {"text": "epoch"}, "dtick": max(1, len(curve) // 10)}
     layout["yaxis"] |= {"range": [0, 103], "ticksuffix": f"{fig.SPACE}%"}
     line = {
@@ -101,7 +101,7 @@ def epoch_curve(curve: Sequence[tuple[int, float]]) -> dict[str, Any]:
 def loss_curve(steps: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Training loss by step; long curves as means over equal blocks of steps."""
     points, _ = thinned([(float(row["step"]), float(row["loss"])) for row in steps])
-    layout = _layout(height=280)
+    layout = frame(height=280)
     layout["xaxis"] |= {"title": {"text": "step"}, "rangemode": "tozero"}
     if len(steps) <= 10:
         layout["xaxis"]["dtick"] = 1  # no half steps
@@ -136,7 +136,8 @@ def thinned(points: Sequence[tuple[float, float]]) -> tuple[list[tuple[float, fl
     return means, block
 
 
-def _layout(height: int) -> dict[str, Any]:
+def frame(height: int) -> dict[str, Any]:
+    """The layout that all charts share."""
     axis = {"gridcolor": "@line", "linecolor": "@line", "zerolinecolor": "@line",
             "tickfont": {"color": "@muted", "size": 12}, "automargin": False}  # fmt: skip
     return {

@@ -56,7 +56,7 @@ def render(found: RunFiles) -> str:
         style=Markup(template("style.css")),
         script=Markup(template("charts.js")),
         figures=embedded(figures),
-        plotly=Markup(_plotly()),
+        plotly=Markup(plotly_source()),
     )
 
 
@@ -157,7 +157,8 @@ def relations(audit: Audit) -> tuple[tuple[str, RelationCounts], ...]:
     return tuple(rows[:RELATIONS])
 
 
-def _plotly() -> str:
+def plotly_source() -> str:
+    """The library that draws the charts, to be put inside a page."""
     from plotly.offline import get_plotlyjs  # heavy, and only needed here
 
     source = get_plotlyjs()

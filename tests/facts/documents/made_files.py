@@ -75,6 +75,22 @@ def pdf(pages: Sequence[Sequence[str]], title: str | None = None) -> bytes:
     return _assembled(objects, info)
 
 
+def endless_pdf() -> bytes:
+    """A small PDF that has one page 10,000 times, which takes a while to read."""
+    shown = "BT /F1 10 Tf\n" + "(x) Tj 1 0 Td\n" * 3_000 + "ET"
+    return _assembled(
+        [
+            "<< /Type /Catalog /Pages 2 0 R >>",
+            f"<< /Type /Pages /Kids [{'4 0 R ' * 10_000}] /Count 10000 >>",
+            _FONT,
+            "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] /Resources "
+            "<< /Font << /F1 3 0 R >> >> /Contents 5 0 R >>",
+            f"<< /Length {len(shown)} >>\nstream\n{shown}\nendstream",
+        ],
+        "",
+    )
+
+
 _FONT = "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding >>"
 
 

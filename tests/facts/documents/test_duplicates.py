@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import random
+import tracemalloc
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lorepack.errors import InputError
-from lorepack.facts.documents import Seen
+from lorepack.facts.documents import Seen, duplicates
 from lorepack.facts.documents.duplicates import _Table, jaccard, shingles
 
 WORDS = [f"word{n}" for n in range(2_000)]
@@ -92,3 +94,21 @@ def test_the_table_gives_what_was_put_in() -> None:
 def test_a_threshold_that_cannot_be(threshold: float) -> None:
     with pytest.raises(InputError, match=r"expected 0\.5 to 1"):
         Seen(threshold)
+
+
+def test_a_signature_is_the_same_however_it_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = shingles(" ".join(passage(random.Random(5), 500)))
+    with Seen() as seen:
+        whole = seen._keys(found)
+        monkeypatch.setattr(duplicates, "_SLICE", 7)
+        assert seen._keys(found) == whole
+
+
+def test_a_passage_of_a_whole_book_takes_no_more_than_it_is() -> None:
+    found = np.arange(400_000, dtype=np.uint64)
+    with Seen() as seen:
+        tracemalloc.start()
+        seen._keys(found)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert peak < 16 << 20

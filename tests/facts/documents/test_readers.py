@@ -140,7 +140,7 @@ class TestPdf:
 
     @pytest.mark.parametrize("data", [b"", b"%PDF-1.4", b"no pdf", SAMPLES[".pdf"][:90]])
     def test_broken_files(self, data: bytes, caplog: pytest.LogCaptureFixture) -> None:
-        assert why_not(".pdf", data) in ("unreadable", "no_text")
+        assert why_not(".pdf", data) in ("unreadable_pdf", "no_text")
         assert not caplog.records
 
 

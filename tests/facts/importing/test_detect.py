@@ -10,7 +10,7 @@ import pytest
 
 from lorepack.errors import InputError, NotFoundError
 from lorepack.facts import Fact, write
-from lorepack.facts.importing import HOMES, detect, named
+from lorepack.facts.importing import HOMES, detect, import_facts, named
 
 from .published_files import DATA, needs_data
 
@@ -115,6 +115,36 @@ def test_what_is_not_there(tmp_path: Path) -> None:
         detect(tmp_path / "nothing")
     with pytest.raises(InputError, match="no format 'popqs'; did you mean popqa"):
         named("popqs")
+
+
+def test_a_folder_of_several_formats_is_listed(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(
+        "question,answer\nWhat is the phone number of Ann?,202-555-1234\n"
+    )
+    (tmp_path / "b.txt").write_text("A text of two sentences. This is the other.")
+    (tmp_path / "c.bin").write_bytes(b"\0")
+    listed = r"a folder with a\.csv: \w+, b\.txt: docs\); say it with --as"
+    with pytest.raises(InputError, match=listed):
+        detect(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("form", "why"),
+    [
+        ("popqa", "no facts as popqa .* it looks like --as csv"),
+        ("triples", "no facts as triples .* it looks like --as csv"),
+        ("dbpedia", "no facts as dbpedia .* it looks like --as csv"),
+        ("parquet", "not readable as Parquet .* it looks like --as csv"),
+        ("counterfact", "it looks like --as csv"),
+        ("docs", "no kind of document that is read here.* it looks like --as csv"),
+    ],
+)
+def test_a_wrong_format_is_answered_with_the_right_one(tmp_path: Path, form: str, why: str) -> None:
+    source = tmp_path / "a.csv"
+    source.write_text("question,answer\nWho wrote it?,Ann\n")
+    with pytest.raises((InputError, NotFoundError), match=why):
+        import_facts(source, tmp_path / "o.jsonl", fmt=form)
+    assert not (tmp_path / "o.jsonl").exists()
 
 
 def test_every_format_says_what_it_is() -> None:

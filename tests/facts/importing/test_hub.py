@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from lorepack.errors import InputError
@@ -103,12 +108,109 @@ def test_an_id_is_no_file() -> None:
     assert not named("hub").fits(Path("owner/name"), b"")
 
 
-def test_a_local_folder_by_the_library_itself(tmp_path: Path) -> None:
-    pytest.importorskip("datasets", reason="the optional library datasets is not installed")
-    folder = tmp_path / "mini"
-    folder.mkdir()
-    (folder / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
-    done = imported(folder, "hub", tmp_path, columns=COLUMNS)
-    assert done.facts == [Fact("Who?", "Ann", aliases=("A.",), source="mini", split="train")]
-    with pytest.raises(InputError, match="Bad split: nope"):
-        run(str(folder), tmp_path, columns=COLUMNS, split="nope")
+class TestTheLibraryItself:
+    """Folders are read by `datasets`, which asks nobody for them."""
+
+    @pytest.fixture(autouse=True)
+    def no_network(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def refuse(*arguments: object) -> None:
+            raise OSError("no network in this test")
+
+        monkeypatch.setattr(socket.socket, "connect", refuse)
+
+    @staticmethod
+    def table(path: Path, words: str) -> None:
+        """A Parquet file with a question for each letter."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        columns = {"query": [f"{w}?" for w in words], "gold": [[w, w.upper()] for w in words]}
+        pq.write_table(pa.table(columns), path)
+
+    @pytest.fixture
+    def shards(self, tmp_path: Path) -> Path:
+        folder = tmp_path / "mini"
+        self.table(folder / "data/train-00000-of-00002.parquet", "ab")
+        self.table(folder / "data/train-00001-of-00002.parquet", "cd")
+        self.table(folder / "data/test-00000-of-00001.parquet", "e")
+        return folder
+
+    @pytest.fixture
+    def configs(self, tmp_path: Path) -> Path:
+        folder = tmp_path / "sets"
+        self.table(folder / "small/train-0.parquet", "x")
+        self.table(folder / "large/train-0.parquet", "yz")
+        rows = "".join(
+            f"- config_name: {n}\n  data_files:\n  - split: train\n    path: {n}/*.parquet\n"
+            for n in ("small", "large")
+        )
+        (folder / "README.md").write_text(f"---\nconfigs:\n{rows}---\n")
+        return folder
+
+    def test_splits_in_shards(self, shards: Path, tmp_path: Path) -> None:
+        done = imported(shards, "hub", tmp_path, columns=COLUMNS)
+        assert [(f.question, f.split) for f in done.facts] == [
+            ("a?", "train"), ("b?", "train"), ("c?", "train"), ("d?", "train"), ("e?", "test"),
+        ]  # fmt: skip
+        assert done.facts[0] == Fact("a?", "a", aliases=("A",), source="mini", split="train")
+        assert run(str(shards), tmp_path, columns=COLUMNS, split="test").facts == 1
+        with pytest.raises(InputError, match="Bad split: nope"):
+            run(str(shards), tmp_path, columns=COLUMNS, split="nope")
+
+    def test_configurations(self, configs: Path, tmp_path: Path) -> None:
+        large = imported(Path(f"{configs}:large"), "hub", tmp_path, columns=COLUMNS)
+        assert [(f.question, f.source) for f in large.facts] == [
+            ("y?", "sets:large"),
+            ("z?", "sets:large"),
+        ]
+        assert run(f"{configs}:small", tmp_path, columns=COLUMNS).facts == 1
+        with pytest.raises(InputError, match=r"Config name is missing.*small.*large"):
+            run(str(configs), tmp_path, columns=COLUMNS)
+        with pytest.raises(InputError, match=r"'huge' not found.*small.*large"):
+            run(f"{configs}:huge", tmp_path, columns=COLUMNS)
+
+    def test_rows_are_read_one_after_the_other(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "lines").mkdir()
+        with open(tmp_path / "lines" / "train.jsonl", "w") as handle:
+            for n in range(20_000):
+                handle.write(json.dumps({"query": f"q{n}", "gold": "x" * 900}) + "\n")
+        import datasets
+
+        monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+        report = import_facts(
+            tmp_path / "lines", tmp_path / "o.jsonl", fmt="hub",
+            options=Options(columns=COLUMNS, limit=10),
+        )  # fmt: skip
+        assert report.facts == 10
+        kept = [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+        assert sum(path.stat().st_size for path in kept) < 1_000_000
+
+    def test_what_save_to_disk_wrote(self, tmp_path: Path) -> None:
+        import datasets
+
+        one = datasets.Dataset.from_list([{"query": "a?", "gold": ["b"]}])
+        one.save_to_disk(tmp_path / "one")
+        two = one.add_item({"query": "c?", "gold": ["d"]})  # type: ignore[call-arg]
+        datasets.DatasetDict({"train": two, "test": one}).save_to_disk(tmp_path / "both")
+        assert run(str(tmp_path / "one"), tmp_path, columns=COLUMNS).facts == 1
+        assert run(str(tmp_path / "both"), tmp_path, columns=COLUMNS).read == 3
+        assert run(str(tmp_path / "both"), tmp_path, columns=COLUMNS, split="test").read == 1
+        for name, there in (("one", "none"), ("both", "train, test")):
+            with pytest.raises(InputError, match=f"no split 'nope'; it has: {there}"):
+                run(str(tmp_path / name), tmp_path, columns=COLUMNS, split="nope")
+
+    def test_a_file_is_no_data_set(self, shards: Path, tmp_path: Path) -> None:
+        file = shards / "data/test-00000-of-00001.parquet"
+        with pytest.raises(InputError, match="is a file; say --as parquet"):
+            run(str(file), tmp_path, columns=COLUMNS)
+
+
+def test_offline_an_id_is_one_line_at_once(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "lorepack", "facts", "import", "hub", "owner/name", "--out",
+               str(tmp_path / "o.jsonl")]  # fmt: skip
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60)
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert "owner/name: the data set cannot be opened" in done.stderr
+    assert not (tmp_path / "o.jsonl").exists()

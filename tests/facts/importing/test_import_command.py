@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import json
+import lzma
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +17,19 @@ from click.testing import CliRunner, Result
 
 from lorepack import llm
 from lorepack.cli.main import cli
-from lorepack.errors import InputError
+from lorepack.errors import InputError, LorepackError
 from lorepack.facts import Fact, load
 from lorepack.facts.importing import HOMES
 
 from .published_files import DATA, needs_data
+from .test_streams import zstd
 
+
+def _bzip(data: bytes) -> bytes:
+    return bz2.compress(data, 1)  # in blocks of 100,000 bytes
+
+
+PACKED = {".gz": gzip.compress, ".bz2": _bzip, ".xz": lzma.compress, ".zst": zstd}
 KEYS = {"format", "read", "facts", "passages", "rejected", "counts", "seconds", "out",
         "passages_out", "rejected_out", "broken"}  # fmt: skip
 
@@ -135,19 +145,96 @@ class TestImport:
         assert set(HOMES) <= listed
 
 
-def test_a_source_that_breaks_off_ends_with_2_after_writing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("suffix", PACKED)
+@pytest.mark.parametrize(
+    ("name", "form", "text"),
+    [
+        ("cut.jsonl", "jsonl", lambda n: json.dumps({"question": f"q{n}", "answer": f"{n * n}"})),
+        ("cut.csv", "csv", lambda n: f"q{n},{n * n}" if n else "question,answer"),
+        ("cut.nt", "ntriples", lambda n: f"<http://x/s{n}> <http://x/author> <http://x/{n * n}> ."),
+    ],
+)
+def test_a_source_that_breaks_off_keeps_what_came_before(
+    tmp_path: Path, name: str, form: str, text: Callable[[int], str], suffix: str
+) -> None:
+    whole = PACKED[suffix]("".join(f"{text(n)}\n" for n in range(12_000)).encode())
+    source = tmp_path / f"{name}{suffix}"
+    source.write_bytes(whole[: len(whole) * 4 // 5])
+    result = run("import", form, source, "--out", tmp_path / "o.jsonl", "--json")
+    told = json.loads(result.stdout.splitlines()[-1])
+    assert 3_000 < told["facts"] == len(load(tmp_path / "o.jsonl"))
+    assert "compressed data is broken" in told["broken"]
+    assert isinstance(result.exception, InputError)
+    assert str(result.exception).startswith("the source breaks off, what came before is written")
+
+
+def test_a_source_that_breaks_off_ends_with_2(tmp_path: Path) -> None:
     text = "".join(f'{{"question": "q{n}", "answer": "a{n}"}}\n' for n in range(3_000))
     (tmp_path / "cut.jsonl.gz").write_bytes(gzip.compress(text.encode())[:-2_000])
     verb = "lorepack facts import cut.jsonl.gz --as jsonl --out o.jsonl --json"
     command = [sys.executable, "-m", *verb.split()]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 2
-    told = json.loads(done.stdout.splitlines()[-1])
-    assert 0 < told["facts"] == len(load(tmp_path / "o.jsonl"))
-    assert "compressed data is broken" in told["broken"]
+    assert json.loads(done.stdout.splitlines()[-1])["facts"] == len(load(tmp_path / "o.jsonl")) > 0
     lines = [line for line in done.stderr.splitlines() if not line.startswith("{")]
     assert len(lines) == 1
     assert lines[0].startswith("lorepack: error: the source breaks off")
+
+
+class TestSources:
+    @pytest.fixture
+    def notes(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        monkeypatch.chdir(tmp_path)
+        for folder, word in (("old", "bridge"), ("new", "mill")):
+            (tmp_path / folder).mkdir()
+            (tmp_path / folder / "a.txt").write_text(f"This text tells of a {word} in the north.")
+        (tmp_path / "single.md").write_text("The last text tells of a river.")
+        return tmp_path
+
+    def test_many_documents_at_once_keep_their_places(self, notes: Path) -> None:
+        told = row(run("import", "docs", "old", "new/a.txt", "single.md", "--out", "o.jsonl",
+                       "--json"))  # fmt: skip
+        assert (told["format"], told["passages"], told["counts"]) == ("docs", 3, {"documents": 3})
+        rows = [json.loads(line) for line in (notes / "o.jsonl").read_text().splitlines()]
+        assert [one["document"] for one in rows] == ["old/a.txt", "new/a.txt", "single.md"]
+
+    def test_a_repeat_in_another_source_is_set_aside(self, notes: Path) -> None:
+        (notes / "new" / "b.txt").write_text((notes / "old" / "a.txt").read_text())
+        told = row(run("import", "old", "new", "--as", "docs", "--out", "o.jsonl", "--json"))
+        assert told["rejected"] == {"near_duplicate": 1}
+
+    def test_sources_of_one_format_need_no_name(self, notes: Path) -> None:
+        assert row(run("import", "old", "single.md", "--out", "o.jsonl", "--json"))["read"] == 2
+
+    def test_a_folder_called_as_a_format_is_a_source_by_itself(self, notes: Path) -> None:
+        (notes / "old").rename(notes / "docs")
+        told = row(run("import", "docs", "--out", "o.jsonl", "--json"))
+        assert (told["format"], told["passages"]) == ("docs", 1)
+
+    @pytest.mark.parametrize(
+        ("words", "why"),
+        [
+            (["docs", "old", "old"], "old is given twice"),
+            (["docs", "old", "gone"], "no such file: gone"),
+            (["docs"], "no such file: docs; the format docs needs a source"),
+            (["popqa", "old", "new"], "format popqa takes one source, got 2"),
+            (["old", "f.jsonl"], "several formats (old: docs, f.jsonl: jsonl)"),
+        ],
+    )
+    def test_what_cannot_be_is_said_and_nothing_written(
+        self, notes: Path, words: list[str], why: str
+    ) -> None:
+        (notes / "f.jsonl").write_text('{"question": "q", "answer": "a"}\n')
+        result = run("import", *words, "--out", "o.jsonl")
+        assert isinstance(result.exception, LorepackError)
+        assert why in str(result.exception)
+        assert not (notes / "o.jsonl").exists()
+
+    def test_a_format_that_is_a_folder_too_is_in_doubt(self, notes: Path) -> None:
+        (notes / "docs").mkdir()
+        result = run("import", "docs", "old", "--out", "o.jsonl")
+        assert "docs is a format, and a file or folder here" in str(result.exception)
+        assert row(run("import", "old", "--as", "docs", "--out", "o.jsonl", "--json"))["read"] == 1
 
 
 class TestMake:

@@ -103,6 +103,27 @@ class TestLabelled:
         assert imported(folder, KP, tmp_path, split="valid").facts == [EMMA]
         assert imported(folder, KP, tmp_path, split="Unknown").facts == [IDA]
 
+    def test_a_folder_that_the_library_itself_wrote(self, tmp_path: Path) -> None:
+        import datasets
+
+        rows = [{**{k: v for k, v in row.items() if k != "Category"},
+                 "Category_init": row["Category"]} for row in HUB]  # fmt: skip
+        parts = {"full": rows, "valid": rows[:1]}
+        made = datasets.DatasetDict({k: datasets.Dataset.from_list(v) for k, v in parts.items()})
+        made.save_to_disk(tmp_path / "set.hf", num_shards={"full": 2, "valid": 1})
+        made["full"].save_to_disk(tmp_path / "one.hf")
+        mine = saved(tmp_path / "mine", {k: [v] for k, v in parts.items()})
+        assert detect(tmp_path / "set.hf").name == detect(tmp_path / "one.hf").name == KP
+        (tmp_path / "a").mkdir()
+        (tmp_path / "b").mkdir()
+        done, same = (
+            imported(tmp_path / "set.hf", KP, tmp_path / "a"), imported(mine, KP, tmp_path / "b"),
+        )  # fmt: skip
+        assert done.facts == same.facts == [EMMA, IDA]
+        assert done.numbers == same.numbers
+        assert imported(tmp_path / "one.hf", KP, tmp_path).facts == [EMMA, IDA]
+        assert imported(tmp_path / "set.hf", KP, tmp_path, split="valid").facts == [EMMA]
+
     def test_a_folder_of_one_part_without_categories(self, tmp_path: Path) -> None:
         rows = [{"question": "q", "answer": ["a", "b"]}, {"question": "r", "answer": ["c"]}]
         done = imported(saved(tmp_path / "one", {None: [rows]}), KP, tmp_path)

@@ -6,8 +6,9 @@ is, which relation is frequent) is then a matter of counting numbers.
 
 from __future__ import annotations
 
+import functools
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,16 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lorepack.errors import InputError, NotFoundError
+from lorepack.facts.dbpedia.names import Names, Numbers, marks
+from lorepack.facts.packed import Salvaged, is_packed
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-BLOCK = 32 << 20  # bytes parsed at a time; no line may be longer
-PENDING = 256 << 20  # bytes of names that wait to be merged
+BLOCK = 8 << 20  # bytes parsed at a time (the parser reads 32 of them ahead); no line is longer
 WORDED = 100_000  # broken lines that are kept word for word; all are counted
-COMPRESSED = {".bz2": "bz2", ".gz": "gzip", ".zst": "zstd", ".xz": None}
-
-Numbers = NDArray[np.int32]
 
 
 @dataclass
@@ -37,7 +36,7 @@ class Dump:
     relations: Numbers
     objects: Numbers
     """``(triples,)`` places in the lists of names"""
-    entities: pa.Array
+    entities: pa.ChunkedArray
     """names of subjects and objects: IRIs in angle brackets, as bytes"""
     relation_names: list[str]
     """IRIs without brackets"""
@@ -59,7 +58,7 @@ def read_dump(path: Path | str, progress: Callable[[int], None] | None = None) -
     """Read N-Triples, or Turtle that writes one triple of full IRIs a line.
 
     Args:
-        path: plain, ``.bz2``, ``.gz`` or ``.zst``.
+        path: plain, ``.bz2``, ``.gz``, ``.xz`` or ``.zst``.
         progress: called with the number of lines read.
 
     Raises:
@@ -69,42 +68,35 @@ def read_dump(path: Path | str, progress: Callable[[int], None] | None = None) -
     import pyarrow as pa
 
     path = Path(path)
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; expected one file")
     if not path.is_file():
         raise NotFoundError(f"no such file: {path}")
-    seen = _Lines()
-    entities, relations = _Names(), _Names()
-    rows, broken = 0, None
-    columns: dict[str, list[Any]] = {"s": [], "p": [], "o": []}
+    read, stream = _Reading(), Salvaged(path) if is_packed(path) else None
+    told: BaseException | None = None
     try:
-        for batch in _batches(path, seen.invalid):
-            for name, names in (("s", entities), ("p", relations), ("o", entities)):
-                names.add(batch.column(name), columns[name])
-            rows += batch.num_rows
+        for batch in _batches(path, stream, read.lines.invalid):
+            read.take(batch)
             if progress is not None:
-                progress(rows + seen.count)
-    except (pa.ArrowException, OSError, EOFError) as error:
-        broken = f"{path}: breaks off behind line {rows + seen.count:,} ({_first(error)})"
-        if not rows:
-            raise InputError(f"{path}: cannot be read as triples ({_first(error)})") from error
-    entities.flush()
-    relations.flush()
-    parts = [np.concatenate([c.numpy() for c in columns[k]] or [np.empty(0, np.int32)])
-             for k in ("s", "p", "o")]  # fmt: skip
-    columns.clear()
-    return _entities_only(path, parts, entities, relations, rows, seen, broken)
+                progress(read.rows + read.lines.count)
+    except (pa.ArrowException, OSError) as error:
+        told = error
+    told = (stream and stream.error) or told
+    if told and not read.rows:
+        raise InputError(f"{path}: cannot be read as triples ({_first(told)})") from told
+    dump = read.dump(path)
+    if told:
+        dump.broken = f"{path}: breaks off behind line {dump.lines:,} ({_first(told)})"
+    return dump
 
 
-def _batches(path: Path, invalid: Callable[[Any], str]) -> Any:
+def _batches(path: Path, stream: Salvaged | None, invalid: Callable[[Any], str]) -> Any:
     import pyarrow as pa
     import pyarrow.csv as csv
 
-    suffix = path.suffix.lower()
-    if suffix == ".xz":
-        raise InputError(f"{path}: .xz is not read here; unpack it, or pack it as .zst or .bz2")
-    stream = pa.input_stream(str(path), compression=COMPRESSED.get(suffix), buffer_size=1 << 20)
     name = pa.dictionary(pa.int32(), pa.binary())
     return csv.open_csv(
-        stream,
+        pa.PythonFile(stream, "r") if stream else pa.OSFile(str(path)),
         read_options=csv.ReadOptions(
             use_threads=False, block_size=BLOCK, column_names=["s", "p", "o", "dot"]
         ),
@@ -132,12 +124,16 @@ class _Lines:
         """How many there are."""
         return len(self.numbers)
 
+    def add(self, kind: str, count: int) -> None:
+        """Count lines of a kind."""
+        self.kinds[kind] = self.kinds.get(kind, 0) + count
+
     def invalid(self, row: Any) -> str:
         """Called by the parser for each such line."""
         self.numbers.append(row.number)
         text = row.text
         kind = _kind(text)
-        self.kinds[kind] = self.kinds.get(kind, 0) + 1
+        self.add(kind, 1)
         if kind == "malformed" and len(self.malformed) < WORDED:
             self.malformed.append((row.number, text[:500]))
         return "skip"
@@ -154,88 +150,90 @@ def _kind(text: str) -> str:
     return "literal" if literal else "malformed"
 
 
-class _Names:
-    """Names that get a number once: dictionaries of blocks, merged now and then."""
+_OTHER, _IRI, _LITERAL, _EMPTY = range(4)
+
+
+class _Reading:
+    """What was read so far: the triples of three IRIs, and what the other rows were."""
 
     def __init__(self) -> None:
-        import pyarrow as pa
+        self.lines = _Lines()
+        self.rows = 0
+        self._entities, self._relations = Names(), Names()
+        self._triples: list[list[Numbers]] = [[], [], []]
+        self._broken: list[tuple[int, bytes]] = []
 
-        self.known: pa.Array = pa.array([], pa.binary())
-        self._waiting: list[tuple[Any, _Column]] = []
-        self._bytes = 0
+    def take(self, batch: pa.RecordBatch) -> None:
+        """Take the rows of a block."""
+        known = (self._entities, self._relations, self._entities)
+        parts = [_Part(column, names) for column, names in zip(batch.columns, known, strict=True)]
+        whole = _all(part.kinds == _IRI for part in parts)
+        for part, triples in zip(parts, self._triples, strict=True):
+            triples.append(part.numbers[whole])
+        if not whole.all():
+            self._set_aside(np.flatnonzero(~whole), parts)
+        self.rows += batch.num_rows
 
-    def add(self, column: Any, out: list[_Column]) -> None:
-        """Take the names of one column of a block; its numbers come to ``out`` in time."""
-        slot = _Column()
-        out.append(slot)
-        self._waiting.append((column, slot))
-        self._bytes += column.dictionary.nbytes
-        if self._bytes > PENDING:
-            self.flush()
+    def _set_aside(self, rows: NDArray[np.int64], parts: list[_Part]) -> None:
+        s, p, o = (part.kinds[rows] for part in parts)
+        blank = (s == _EMPTY) & (o == _EMPTY)
+        literal = (s == _IRI) & (p == _IRI) & (o == _LITERAL)
+        other = rows[~blank & ~literal]
+        self.lines.add("blank", int(blank.sum()))
+        self.lines.add("literal", int(literal.sum()))
+        self.lines.add("malformed", len(other))
+        for row in other[: WORDED - len(self._broken)].tolist():
+            text = b" ".join(part.column[row].as_py() for part in parts)
+            self._broken.append((self.rows + row, text[:2_000]))
 
-    def flush(self) -> None:
-        """Give numbers to all names that wait; those given before stay."""
-        import pyarrow as pa
+    def dump(self, path: Path) -> Dump:
+        """The whole, at the end; this is empty afterwards."""
+        columns = []
+        for triples in self._triples:
+            columns.append(np.concatenate([*triples, np.empty(0, np.int32)]))
+            triples.clear()
+        rows = np.array([row for row, _ in self._broken], np.int64)
+        places = _lines_of(rows, self.lines.numbers)
+        told = [
+            (line, text.decode("utf-8", "replace")[:500])
+            for line, (_, text) in zip(places, self._broken, strict=True)
+        ]
+        iris = (name.as_py()[1:-1] for name in self._relations.all())
+        return Dump(
+            path=path,
+            subjects=columns[0],
+            relations=columns[1],
+            objects=columns[2],
+            entities=self._entities.all(),
+            relation_names=[iri.decode("utf-8", "replace") for iri in iris],
+            lines=self.rows + self.lines.count,
+            counts={kind: n for kind, n in sorted(self.lines.kinds.items()) if n},
+            broken_lines=sorted([*self.lines.malformed, *told])[:WORDED],
+        )
 
-        first = pa.DictionaryArray.from_arrays(pa.array([], pa.int32()), self.known)
-        chunks = pa.chunked_array([first, *(column for column, _ in self._waiting)])
-        merged = chunks.unify_dictionaries()
-        self.known = merged.chunk(0).dictionary
-        for (_, slot), chunk in zip(self._waiting, merged.chunks[1:], strict=True):
-            slot.indices = chunk.indices
-        self._waiting, self._bytes = [], 0
-        del chunks, merged, first
-        pa.default_memory_pool().release_unused()
+
+class _Part:
+    """One column of a block."""
+
+    def __init__(self, column: Any, names: Names) -> None:
+        indices = column.indices.to_numpy()
+        self.column = column
+        self.numbers: Numbers = names.numbers(column.dictionary)[indices]
+        self.kinds = _kinds(column.dictionary)[indices]
 
 
-@dataclass
-class _Column:
-    """The numbers of one column of one block, once they are known."""
+def _kinds(names: pa.BinaryArray) -> NDArray[np.uint8]:
+    """``(names,)`` what each name is, by its first and last sign."""
+    first, last, length = marks(names)
+    kinds = np.full(len(names), _OTHER, np.uint8)
+    kinds[(first == ord("<")) & (last == ord(">"))] = _IRI
+    kinds[first == ord('"')] = _LITERAL
+    kinds[length == 0] = _EMPTY
+    return kinds
 
-    indices: Any = None
 
-    def numpy(self) -> Numbers:
-        return self.indices.to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
-
-
-def _entities_only(
-    path: Path,
-    parts: list[Numbers],
-    entities: _Names,
-    relations: _Names,
-    rows: int,
-    seen: _Lines,
-    broken: str | None,
-) -> Dump:
-    """Keep the triples of three IRIs; say what the other lines were."""
-    s, p, o = parts
-    entity, relation = _is_iri(entities.known), _is_iri(relations.known)
-    whole = entity[s] & relation[p] & entity[o]
-    counts = dict(seen.kinds)
-    if not whole.all():
-        literal = entity[s] & relation[p] & ~entity[o] & _starts(entities.known, b'"')[o]
-        blank = _equal(entities.known, b"")[s] & _equal(entities.known, b"")[o]
-        other = np.flatnonzero(~whole & ~literal & ~blank)
-        counts["blank"] = counts.get("blank", 0) + int(blank.sum())
-        counts["literal"] = counts.get("literal", 0) + int(literal.sum())
-        counts["malformed"] = counts.get("malformed", 0) + len(other)
-        for row, line in zip(other[:WORDED], _lines_of(other[:WORDED], seen.numbers), strict=True):
-            names = (entities.known[s[row]], relations.known[p[row]], entities.known[o[row]])
-            text = b" ".join(name.as_py() for name in names).decode("utf-8", "replace")
-            seen.malformed.append((line, text[:500]))
-        s, p, o = s[whole], p[whole], o[whole]
-    return Dump(
-        path=path,
-        subjects=s,
-        relations=p,
-        objects=o,
-        entities=entities.known,
-        relation_names=[n.as_py()[1:-1].decode("utf-8", "replace") for n in relations.known],
-        lines=rows + seen.count,
-        counts={kind: n for kind, n in sorted(counts.items()) if n},
-        broken_lines=sorted(seen.malformed)[:WORDED],
-        broken=broken,
-    )
+def _all(parts: Iterable[NDArray[np.bool_]]) -> NDArray[np.bool_]:
+    return functools.reduce(np.logical_and, parts)
 
 
 def _lines_of(rows: NDArray[np.int64], skipped: array[int]) -> list[int]:
@@ -243,26 +241,6 @@ def _lines_of(rows: NDArray[np.int64], skipped: array[int]) -> list[int]:
     before = np.array(skipped, dtype=np.int64) - np.arange(len(skipped))
     found: list[int] = (rows + 1 + np.searchsorted(before, rows + 1, side="right")).tolist()
     return found
-
-
-def _is_iri(names: pa.Array) -> NDArray[np.bool_]:
-    """``(names,)`` whether a name stands in angle brackets."""
-    import pyarrow.compute as pc
-
-    ends = pc.ends_with(names, b">").to_numpy(zero_copy_only=False)
-    return (_starts(names, b"<") & ends).astype(bool)  # type: ignore[no-any-return]
-
-
-def _starts(names: pa.Array, mark: bytes) -> NDArray[np.bool_]:
-    import pyarrow.compute as pc
-
-    return pc.starts_with(names, mark).to_numpy(zero_copy_only=False).astype(bool)  # type: ignore[no-any-return]
-
-
-def _equal(names: pa.Array, text: bytes) -> NDArray[np.bool_]:
-    import pyarrow.compute as pc
-
-    return pc.equal(names, text).to_numpy(zero_copy_only=False).astype(bool)  # type: ignore[no-any-return]
 
 
 def _first(error: BaseException) -> str:

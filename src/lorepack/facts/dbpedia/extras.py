@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import bz2
-import gzip
 import re
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
@@ -11,6 +9,7 @@ from typing import IO
 
 from lorepack.errors import InputError, NotFoundError
 from lorepack.facts.dbpedia.labels import label
+from lorepack.facts.packed import BROKEN, bare, opened
 
 LINE_LIMIT = 1 << 20  # bytes; longer lines are no triples of names
 MOST = 50  # aliases of one entity
@@ -28,8 +27,8 @@ def aliases_of(entities: Collection[str], paths: Iterable[Path]) -> dict[str, li
 
     Args:
         entities: IRIs without brackets; what other entities are called is not kept.
-        paths: N-Triples, plain, ``.gz`` or ``.bz2``: labels and alternative labels (English or
-            without language), and redirects (``wikiPageRedirects``), whose subject is a name.
+        paths: N-Triples, plain or compressed: labels and alternative labels (English or without
+            language), and redirects (``wikiPageRedirects``), whose subject is a name.
 
     Raises:
         NotFoundError, InputError: a file is missing or cannot be read.
@@ -67,7 +66,7 @@ def domains_of(path: Path) -> dict[str, str]:
         Relation's IRI -> local name of the class, such as ``Person``.
     """
     found: dict[str, dict[str, str]] = {}
-    xml = path.name.removesuffix(".gz").removesuffix(".bz2").endswith((".owl", ".rdf", ".xml"))
+    xml = bare(path.name).endswith((".owl", ".rdf", ".xml"))
     for relation, kind, about in _xml_classes(path) if xml else _triple_classes(path):
         found.setdefault(relation, {}).setdefault(kind, re.split(r"[/#]", about)[-1])
     return {name: kinds.get("domain") or kinds["range"] for name, kinds in found.items()}
@@ -97,7 +96,7 @@ def _xml_classes(path: Path) -> Iterator[tuple[str, str, str]]:
                             yield str(relation), kind, about
                 if relation:
                     element.clear()
-    except (ElementTree.ParseError, OSError, EOFError) as error:
+    except (ElementTree.ParseError, *BROKEN, OSError) as error:
         raise InputError(f"{path}: not readable as RDF/XML ({error})") from error
 
 
@@ -106,15 +105,14 @@ def _lines(path: Path) -> Iterator[bytes]:
         with _open(path) as handle:
             while line := handle.readline(LINE_LIMIT):
                 yield line
-    except (OSError, EOFError) as error:
+    except (*BROKEN, OSError) as error:
         raise InputError(f"{path}: cannot be read further ({error})") from error
 
 
 def _open(path: Path) -> IO[bytes]:
     if not path.is_file():
         raise NotFoundError(f"no such file: {path}")
-    openers = {".gz": gzip.open, ".bz2": bz2.open}
-    return openers.get(path.suffix.lower(), open)(path, "rb")  # type: ignore[operator, no-any-return]
+    return opened(path)
 
 
 def _unescape(text: str) -> str:

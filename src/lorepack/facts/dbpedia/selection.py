@@ -13,11 +13,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lorepack.facts.dbpedia.dump import Dump, Numbers
+from lorepack.facts.dbpedia.dump import Dump
+from lorepack.facts.dbpedia.names import Numbers
 
 BUCKETS = ("tail", "torso", "head")
 
@@ -26,19 +28,19 @@ BUCKETS = ("tail", "torso", "head")
 class Selection:
     """The triples that may become facts."""
 
-    triples: NDArray[np.int64]
+    triples: Numbers
     """``(candidates,)`` places in the dump: by relation, bucket and place"""
-    groups: NDArray[np.int64]
-    """``(candidates,)`` ``relation * len(BUCKETS) + bucket``, rising"""
+    groups: NDArray[np.unsignedinteger[Any]]
+    """``(candidates,)`` ``relation * len(BUCKETS) + bucket``, rising; as small as they can be"""
     popularity: Numbers
     """``(entities,)`` triples that an entity is in"""
     counts: dict[str, int]
     """triples passed over, by reason"""
 
-    def of(self, relation: int) -> Iterator[NDArray[np.int64]]:
+    def of(self, relation: int) -> Iterator[Numbers]:
         """The candidates of a relation, bucket by bucket, in the order of `BUCKETS`."""
         ends = relation * len(BUCKETS) + np.arange(len(BUCKETS) + 1)
-        places = np.searchsorted(self.groups, ends)
+        places = np.searchsorted(self.groups, ends.astype(self.groups.dtype))
         for left, right in itertools.pairwise(places):
             yield self.triples[left:right]
 
@@ -54,18 +56,22 @@ def select(dump: Dump, relations: Container[str]) -> Selection:
     low, high = thirds(popularity)
     single = single_objects(dump)
     asked = np.array([name in relations for name in dump.relation_names], dtype=bool)
+    several = len(dump.subjects) - len(single)
     kept = single[asked[dump.relations[single]]] if len(single) else single
+    without = len(single) - len(kept)
+    del single
     subject = popularity[dump.subjects[kept]]
-    buckets = (subject > low).astype(np.int64) + (subject > high)
-    groups = dump.relations[kept] * np.int64(len(BUCKETS)) + buckets
-    order = np.argsort(groups, kind="stable")
+    groups = dump.relations[kept] * np.int32(len(BUCKETS)) + (subject > low) + (subject > high)
+    groups = groups.astype(np.min_scalar_type(len(BUCKETS) * len(asked)))
+    del subject
+    order = np.argsort(groups, kind="stable").astype(np.int32)  # of 16 bits, it is a radix sort
     return Selection(
         triples=kept[order],
         groups=groups[order],
         popularity=popularity,
         counts={
-            "several_objects": len(dump.subjects) - len(single),
-            "no_template": len(single) - len(kept),
+            "several_objects": several,
+            "no_template": without,
         },
     )
 
@@ -73,8 +79,9 @@ def select(dump: Dump, relations: Container[str]) -> Selection:
 def popularity_of(dump: Dump) -> Numbers:
     """``(entities,)`` how many triples an entity is in, as subject or object."""
     size = len(dump.entities)
-    counts = np.bincount(dump.subjects, minlength=size) + np.bincount(dump.objects, minlength=size)
-    return counts.astype(np.int32)
+    counts = np.bincount(dump.subjects, minlength=size).astype(np.int32)
+    counts += np.bincount(dump.objects, minlength=size)
+    return counts
 
 
 def thirds(popularity: Numbers) -> tuple[int, int]:
@@ -87,11 +94,11 @@ def thirds(popularity: Numbers) -> tuple[int, int]:
     return int(ordered[low]), int(ordered[high])
 
 
-def single_objects(dump: Dump) -> NDArray[np.int64]:
+def single_objects(dump: Dump) -> Numbers:
     """The first triples of the runs of one subject and relation that have one object."""
     s, p, o = dump.subjects, dump.relations, dump.objects
     if not len(s):
-        return np.empty(0, np.int64)
+        return np.empty(0, np.int32)
     new = np.empty(len(s), bool)
     new[0] = True
     new[1:] = (s[1:] != s[:-1]) | (p[1:] != p[:-1])
@@ -99,4 +106,4 @@ def single_objects(dump: Dump) -> NDArray[np.int64]:
     other = np.zeros(len(s), bool)  # an object that differs from the one before in its run
     other[1:] = ~new[1:] & (o[1:] != o[:-1])
     several = np.logical_or.reduceat(other, starts)
-    return starts[~several]
+    return starts[~several].astype(np.int32)

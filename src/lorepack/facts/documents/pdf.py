@@ -34,12 +34,12 @@ def read_pdf(data: bytes) -> Document:
                 raise RowError("encrypted", "the PDF is protected by a password")
             pages = list(_pages(reader))
             title = _title(reader)
-    except (RowError, InputError):
+    except (RowError, InputError, MemoryError):
         raise
     # A broken PDF makes the library fail in any way there is; it is the file's fault.
     except Exception as error:
         told = " ".join(str(error).split())[:200]
-        raise RowError("unreadable", f"broken PDF ({type(error).__name__}: {told})") from None
+        raise RowError("unreadable_pdf", f"broken PDF ({type(error).__name__}: {told})") from None
     text, starts = pages_joined(pages)
     if not text:
         raise RowError("no_text", f"{len(pages)} pages without text; scanned pages need OCR first")

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lorepack.errors import InputError, NotFoundError
+from lorepack.facts.documents.apart import read_pdf_apart
 from lorepack.facts.documents.document import Document
 from lorepack.facts.documents.docx import read_docx
 from lorepack.facts.documents.epub import read_epub
 from lorepack.facts.documents.html import read_html
-from lorepack.facts.documents.pdf import read_pdf
 from lorepack.facts.documents.plain import read_markdown, read_text
 from lorepack.facts.rows import RowError
 
@@ -29,7 +29,7 @@ READERS: dict[str, Callable[[bytes], Document]] = {
     ".html": read_html,
     ".htm": read_html,
     ".xhtml": read_html,
-    ".pdf": read_pdf,
+    ".pdf": read_pdf_apart,
     ".docx": read_docx,
     ".epub": read_epub,
 }

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lorepack.errors import InputError
 from lorepack.facts.dbpedia import labels
@@ -18,6 +18,9 @@ from lorepack.facts.fact import Fact
 from lorepack.facts.importing.format import Bulk, Format, Item, Options, Where
 from lorepack.facts.importing.templates import wordings_of
 from lorepack.facts.rows import RowError
+
+if TYPE_CHECKING:
+    from lorepack.facts.dbpedia.lookup import Found
 
 
 @dataclass(frozen=True)
@@ -46,14 +49,21 @@ class Candidate:
         why = labels.why_not(relation, subject, answer)
         return why or cls(relation, subject, answer, answer_iri)
 
+    def called(self, names: Iterable[str]) -> Candidate:
+        """The same with more names of its answer."""
+        return replace(self, aliases=tuple(dict.fromkeys((*self.aliases, *names))))
+
 
 @dataclass(frozen=True)
 class DBpedia:
     """The pipeline of knowledge packing (arXiv 2502.14502, section 3.1) on a dump of any size."""
 
     name: str = "dbpedia"
-    about: str = "DBpedia's mapping-based object relations (.ttl, .nt; .bz2, .gz, .zst)"
-    takes: frozenset[str] = frozenset({"templates", "ontology", "aliases", "seed", "per_relation"})
+    about: str = "DBpedia's mapping-based object relations (.ttl, .nt; .bz2, .gz, .xz, .zst)"
+    takes: frozenset[str] = frozenset(
+        {"templates", "ontology", "aliases", "seed", "per_relation"}
+        | {f"alias_{name}" for name in ("endpoint", "language", "rate", "batch", "cache")}
+    )
     yields: str = "facts"
 
     def fits(self, path: Path, head: bytes) -> bool:
@@ -74,15 +84,21 @@ class DBpedia:
         }
         chosen = select(dump, asked)
         counts = Counter({**dump.counts, **chosen.counts})
-        kept = _told(_Choice(dump, chosen, names, options, counts).draw(), options, dump, names)
+        kept = _Choice(dump, chosen, names, options, counts).draw()
+        kept = _told(kept, options, dump, names)
         beyond = counts.pop("malformed", 0) - len(dump.broken_lines)
         yield Where(path, 0), Bulk(dump.lines, counts, {"malformed": beyond} if beyond else {})
         for line, text in dump.broken_lines:
             yield Where(path, line), RowError("malformed", f"no triple: {text!r}")
+        found = _looked_up(kept, options)
+        if found:
+            yield Where(path, 0), Bulk(0, _counted(found))
+            kept = [one.called(found.names.get(one.answer_iri, ())) for one in kept]
         for one in kept:
             yield Where(path, 0), one
-        if dump.broken:
-            raise InputError(dump.broken)
+        broken = [why for why in (dump.broken, found and found.broken) if why]
+        if broken:
+            raise InputError("; ".join(broken))
 
     def items(self, raw: Candidate, options: Options) -> Iterable[Item]:
         """The fact of a triple."""
@@ -187,6 +203,30 @@ def _told(
         )
         for one in kept
     ]
+
+
+def _looked_up(kept: list[Candidate], options: Options) -> Found | None:
+    """Names from an endpoint, where one was given."""
+    if options.alias_endpoint is None:
+        return None
+    from lorepack.facts.dbpedia.lookup import Endpoint, look_up
+
+    endpoint = Endpoint(
+        options.alias_endpoint,
+        options.alias_cache or Path("aliases.sqlite"),
+        rate=options.alias_rate,
+        batch=options.alias_batch,
+        language=options.alias_language,
+    )
+    entities = {one.answer_iri for one in kept if one.answer_iri.startswith(labels.RESOURCE)}
+    return look_up(entities, endpoint)
+
+
+def _counted(found: Found) -> dict[str, int]:
+    return {
+        "entities_with_aliases": len(found.names),
+        "entities_not_looked_up": found.missing,
+    }
 
 
 FORMATS: dict[str, Format] = {"dbpedia": DBpedia()}

@@ -1,8 +1,9 @@
 """``docs``: documents of many kinds, cleaned and cut into passages, near-duplicates removed.
 
-A source is one file or a folder: txt, md, html, pdf, docx, epub, or records that hold a text each
-(jsonl, json). A row is a passage, which is kept or set aside as ``near_duplicate``; or a document
-that cannot be read, with the reason; or a file of a kind that is not read, which is counted.
+A source is a file or a folder, or several: txt, md, html, pdf, docx, epub, or records that hold a
+text each (jsonl, json). A row is a passage, which is kept or set aside as ``near_duplicate``; or a
+document that cannot be read, with the reason; or a file of a kind that is not read, which is
+counted.
 
 Of a record, the text stands in ``text`` or ``normalized_text``, or where ``columns`` says; its
 ``title``, ``id``, ``language`` and ``date`` are taken where it has them.
@@ -10,14 +11,15 @@ Of a record, the text stands in ``text`` or ``normalized_text``, or where ``colu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lorepack.errors import InputError, suggest
+from lorepack.errors import InputError, NotFoundError, suggest
 from lorepack.facts.documents import (
     READERS,
     Document,
@@ -78,7 +80,9 @@ class Docs:
 
     name: str = "docs"
     about: str = "documents, or a folder of them: txt, md, html, pdf, docx, epub, jsonl of texts"
-    takes: frozenset[str] = frozenset({"columns", "size", "overlap", "similarity", "tokenizer"})
+    takes: frozenset[str] = frozenset(
+        {"also", "columns", "size", "overlap", "similarity", "tokenizer"}
+    )
     yields: str = "passages"
 
     def fits(self, path: Path, head: bytes) -> bool:
@@ -95,7 +99,7 @@ class Docs:
         """The passages of each document, and what is set aside."""
         _check(options)
         with Seen(options.similarity) as seen:
-            for where, raw in _documents(path, options):
+            for where, raw in _all_documents((path, *options.also), options):
                 if isinstance(raw, Source):
                     yield from _passages(where.file, raw, options, seen)
                 else:
@@ -121,9 +125,30 @@ def _check(options: Options) -> None:
         raise InputError(f"a document has no field {wrong[0]!r}{suggest(wrong[0], _COLUMNS)}")
 
 
-def _documents(path: Path, options: Options) -> Rows:
-    """The documents, each as a `Source`, a `RowError` or a `Counted`."""
+def _all_documents(paths: Sequence[Path], options: Options) -> Rows:
+    """The documents of all sources; of several, their names say where they lie.
+
+    Raises:
+        NotFoundError: a source is not there.
+        InputError: one is given twice, or cannot be read.
+    """
+    places = [path.absolute() for path in paths]
+    for path, place in zip(paths, places, strict=True):
+        if not path.exists():
+            raise NotFoundError(f"no such file: {path}")
+        if places.count(place) > 1:
+            raise InputError(f"{path} is given twice")
+    root = Path(os.path.commonpath(places))
+    for path, place in zip(paths, places, strict=True):
+        folder = place if path.is_dir() else place.parent
+        inside = "" if len(paths) == 1 or folder == root else f"{folder.relative_to(root)}/"
+        yield from _documents(path, inside, options)
+
+
+def _documents(path: Path, inside: str, options: Options) -> Rows:
+    """The documents of a source, each as a `Source`, a `RowError` or a `Counted`."""
     for file in files_in(path):
+        file = file._replace(name=inside + file.name)
         where, suffix = Where(file.path, 1), file.path.suffix.lower()
         if file.skipped:
             yield where, Counted(file.skipped)

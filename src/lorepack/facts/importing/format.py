@@ -47,6 +47,8 @@ Item = Fact | Passage | Counted
 class Options:
     """What a user may say about a source; a format takes what concerns it and refuses the rest."""
 
+    also: tuple[Path, ...] = ()
+    """further sources, read after the one that is named"""
     columns: Mapping[str, str] = field(default_factory=dict)
     """a fact's field -> the name of the column or key that holds it"""
     split: str | None = None
@@ -63,6 +65,16 @@ class Options:
     """classes that relations are about"""
     aliases: tuple[Path, ...] = ()
     """other names of entities"""
+    alias_endpoint: str | None = None
+    """a SPARQL endpoint that is asked for other names of entities"""
+    alias_language: str = "en"
+    """of the names that are asked for"""
+    alias_rate: float = 1.0
+    """most requests a second"""
+    alias_batch: int = 100
+    """entities in a request"""
+    alias_cache: Path | None = None
+    """where answers are kept; None takes ``OUT.aliases.sqlite``"""
     seed: int = 0
     """decides what is drawn where a source has more than is kept"""
     per_relation: int = 30
@@ -106,7 +118,7 @@ class Format(Protocol):
 
         Args:
             path: the source; a folder has an empty head.
-            head: its first 64 KiB, unzipped.
+            head: its first 64 KiB, unpacked.
         """
         ...
 

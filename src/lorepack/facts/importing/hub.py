@@ -1,6 +1,7 @@
 """Data sets of the Hugging Face hub, streamed by the library `datasets`.
 
-A source is ``owner/name``, ``owner/name:config``, or a local folder that the library can read.
+A source is ``owner/name``, ``owner/name:config``, or a local folder that the library can read: in
+the hub's layout (also with ``:config``), or as ``save_to_disk`` wrote it.
 Columns are mapped as in plain tables (`lorepack.facts.importing.tabular`); the split of each row
 becomes the fact's, and the name of the data set its source.
 """
@@ -42,7 +43,8 @@ class Hub:
 
 def _rows(path: Path, options: Options) -> Rows:
     source = str(path)
-    told = path.name if path.exists() else source  # of a folder, where it lies is no news
+    local = path.exists() or Path(source.partition(":")[0]).exists()
+    told = path.name if local else source  # of a folder, where it lies is no news
     for split, stream in _opened(source, options.split):
         rows = iter(stream)
         number = 0
@@ -76,16 +78,36 @@ def _opened(source: str, split: str | None) -> Iterator[tuple[str | None, Iterab
             "install it with: pip install datasets"
         ) from None
     name, _, config = source.partition(":")
-    if not config and Path(source).exists():
-        name = source
+    if Path(source).exists():
+        name, config = source, ""
+    if Path(name).is_file():
+        raise InputError(f"{name} is a file; say --as parquet, csv, json or jsonl, or its folder")
     try:
-        data = datasets.load_dataset(name, config or None, split=split, streaming=True)
+        if _is_saved(Path(name)):
+            data = _split_of(datasets.load_from_disk(name), split)
+        else:
+            data = datasets.load_dataset(name, config or None, split=split, streaming=True)
     except Exception as error:
         raise _said(source, "the data set cannot be opened", error) from error
     if isinstance(data, dict):
         yield from data.items()
     else:
-        yield split, data
+        yield split or (str(data.split) if getattr(data, "split", None) else None), data
+
+
+def _is_saved(folder: Path) -> bool:
+    """Whether ``save_to_disk`` wrote a folder."""
+    return any((folder / name).is_file() for name in ("state.json", "dataset_dict.json"))
+
+
+def _split_of(data: Any, split: str | None) -> Any:
+    """The one split that is asked for, or all that are there."""
+    if split is None:
+        return data
+    splits = data if isinstance(data, dict) else {str(data.split): data} if data.split else {}
+    if split not in splits:
+        raise ValueError(f"no split {split!r}; it has: {', '.join(splits) or 'none'}")
+    return splits[split]
 
 
 def _said(source: str, where: str, error: Exception) -> InputError:

@@ -27,6 +27,7 @@ from lorepack.errors import InputError
 from lorepack.facts.importing.format import Counted, Format, Item, Options, Where
 from lorepack.facts.importing.published import Rows, files_in, passage
 from lorepack.facts.importing.streams import lines
+from lorepack.facts.packed import is_packed
 from lorepack.facts.rows import RowError
 
 UNPACKED_LIMIT = 256 << 20
@@ -126,12 +127,11 @@ def bounded_lines(path: Path) -> Iterator[tuple[int, bytes]]:
     Raises:
         InputError: it cannot be read, or unpacks to far more than news does.
     """
-    packed = path.suffix.lower() in (".gz", ".bz2", ".xz")
     most = max(UNPACKED_LIMIT, RATIO_LIMIT * path.stat().st_size) if path.is_file() else 0
     size = 0
     for number, data in lines(path):
         size += len(data)
-        if packed and size > most:
+        if is_packed(path) and size > most:
             raise InputError(
                 f"{path}:{number}: unpacks to more than {RATIO_LIMIT} times its size; "
                 "no News Crawl file does"

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
-import lzma
-import zlib
 from pathlib import Path
 
-from lorepack.errors import InputError, NotFoundError, suggest
+from lorepack.errors import InputError, LorepackError, NotFoundError, suggest
 from lorepack.facts.importing.format import Format
-from lorepack.facts.importing.streams import opened
+from lorepack.facts.packed import Salvaged
 
+LISTED = 8  # files of a folder that are named
 HEAD = 1 << 16  # bytes of a file that its format is told from
 
 # name -> module of this package that holds it, under FORMATS
@@ -48,18 +48,46 @@ def detect(path: Path) -> Format:
     """
     if not path.exists():
         raise NotFoundError(f"no such file: {path}")
-    head = b"" if path.is_dir() else head_of(path)
-    found = [form for name in HOMES if (form := named(name)).fits(path, head)]
+    found = _fitting(path)
     if len(found) != 1:
-        which = ", ".join(form.name for form in found) or "none that is known here"
+        which = ", ".join(form.name for form in found) or _inside(path)
         raise InputError(f"{path}: format in doubt ({which}); say it with --as FORMAT")
     return found[0]
 
 
-def head_of(path: Path) -> bytes:
-    """The first 64 KiB of a file, unzipped; empty where they cannot be read."""
+def _fitting(path: Path) -> list[Format]:
+    head = b"" if path.is_dir() else head_of(path)
+    return [form for name in HOMES if (form := named(name)).fits(path, head)]
+
+
+def _inside(path: Path) -> str:
+    """What a folder holds, where its files are of formats that are known."""
+    none = "none that is known here"
+    if not path.is_dir():
+        return none
     try:
-        with opened(path) as handle:
+        files = sorted(file for file in path.iterdir() if file.is_file())[:LISTED]
+    except OSError:
+        return none
+    told = {file.name: [form.name for form in _fitting(file)] for file in files}
+    known = [f"{name}: {' or '.join(forms)}" for name, forms in told.items() if forms]
+    return f"a folder with {', '.join(known)}" if known else none
+
+
+def told_otherwise(path: Path, form: Format) -> str:
+    """What a source looks like that cannot be read as it was said to be; empty where in doubt."""
+    try:
+        found = _fitting(path) if path.exists() else []
+    except LorepackError:
+        return ""
+    other = len(found) == 1 and found[0].name != form.name
+    return f"; it looks like --as {found[0].name}" if other else ""
+
+
+def head_of(path: Path) -> bytes:
+    """The first 64 KiB of a file, unpacked; empty where they cannot be read."""
+    try:
+        with contextlib.closing(Salvaged(path)) as handle:
             return handle.read(HEAD)
-    except (OSError, EOFError, zlib.error, lzma.LZMAError):
+    except OSError:
         return b""

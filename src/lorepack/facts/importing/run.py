@@ -6,16 +6,16 @@ import contextlib
 import json
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import IO, Any
 
 from lorepack import files
-from lorepack.errors import InputError
+from lorepack.errors import InputError, NotFoundError
 from lorepack.facts.fact import Fact
 from lorepack.facts.importing.format import Bulk, Counted, Format, Options, Where
-from lorepack.facts.importing.registry import detect, named
+from lorepack.facts.importing.registry import detect, named, told_otherwise
 from lorepack.facts.passage import Passage
 from lorepack.facts.rows import RowError
 from lorepack.facts.writing import write
@@ -81,21 +81,21 @@ def import_facts(
         WriteError: no space, no permission.
     """
     options, out = options or Options(), Path(out)
-    form = named(fmt) if fmt else detect(Path(source))
+    form = named(fmt) if fmt else _told_by((Path(source), *options.also))
     _check(form, options)
+    if options.alias_endpoint and not options.alias_cache:
+        options = replace(options, alias_cache=out.with_name(f"{out.stem}.aliases.sqlite"))
     start = time.monotonic()
     passages = Path(passages) if passages else out.with_name(f"{out.stem}.passages.jsonl")
     job = _Import(form, Path(source), options, progress or (lambda rows: None))
     aside = Path(rejected) if rejected else out.with_name("rejected.jsonl")
-    with _lines(aside) as job.aside, contextlib.suppress(_NothingError):
-        if form.yields == "facts":
-            write(out, job.facts())
-        elif form.yields == "both":
-            with _lines(passages) as job.passages:
-                write(out, job.facts())
-        else:
-            with _lines(out) as job.passages:
-                deque(job.facts(), maxlen=0)
+    try:
+        job.write(out, passages, aside)
+    except (InputError, NotFoundError) as error:
+        hint = "" if job.read else told_otherwise(job.source, form)
+        if not hint:
+            raise
+        raise type(error)(f"{error}{hint}") from error
     report = ImportReport(
         format=form.name,
         read=job.read,
@@ -111,7 +111,8 @@ def import_facts(
     )
     if not (report.facts or report.passages):
         why = report.broken or f"{report.read:,} rows, set aside: {report.rejected or 'none'}"
-        raise InputError(f"{source}: no facts as {form.name} ({why}); see {aside}")
+        hint = told_otherwise(job.source, form)
+        raise InputError(f"{source}: no facts as {form.name} ({why}); see {aside}{hint}")
     return report
 
 
@@ -135,6 +136,18 @@ class _Import:
     seen: set[int] = field(default_factory=set)
     aside: IO[str] | None = None
     passages: IO[str] | None = None
+
+    def write(self, out: Path, passages: Path, aside: Path) -> None:
+        """Write what there is, each file whole or not at all; nothing but ``aside`` for nothing."""
+        with _lines(aside) as self.aside, contextlib.suppress(_NothingError):
+            if self.form.yields == "facts":
+                write(out, self.facts())
+            elif self.form.yields == "both":
+                with _lines(passages) as self.passages:
+                    write(out, self.facts())
+            else:
+                with _lines(out) as self.passages:
+                    deque(self.facts(), maxlen=0)
 
     def facts(self) -> Iterator[Fact]:
         """The facts of the source; its passages are written as they come.
@@ -226,11 +239,34 @@ def _lines(path: Path) -> Iterator[IO[str]]:
         yield handle
 
 
+def _told_by(sources: Sequence[Path]) -> Format:
+    """The format of all sources.
+
+    Raises:
+        InputError: it is in doubt, or they have several.
+    """
+    formats = {source: detect(source) for source in sources}
+    if len({form.name for form in formats.values()}) > 1:
+        told = ", ".join(f"{source}: {form.name}" for source, form in formats.items())
+        raise InputError(f"sources of several formats ({told}); import each by itself")
+    return formats[sources[0]]
+
+
 def _check(form: Format, options: Options) -> None:
+    if options.also and "also" not in form.takes:
+        raise InputError(
+            f"format {form.name} takes one source, got {1 + len(options.also)}; "
+            "import each by itself"
+        )
     for part in fields(Options):
         given = getattr(options, part.name) not in (None, {}, part.default)
         if given and part.name not in form.takes | {"limit"}:
+            known = (f"--{_spelled(name)}" for name in sorted(form.takes - {"also"}))
             raise InputError(
-                f"format {form.name} takes no --{part.name}; it takes: "
-                f"{', '.join(sorted(form.takes)) or 'no options'}"
+                f"format {form.name} takes no --{_spelled(part.name)}; "
+                f"it takes: {', '.join(known) or 'no options'}"
             )
+
+
+def _spelled(option: str) -> str:
+    return {"columns": "column"}.get(option, option.replace("_", "-"))

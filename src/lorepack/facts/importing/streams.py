@@ -2,57 +2,34 @@
 
 from __future__ import annotations
 
-import bz2
 import codecs
-import gzip
 import io
 import json
-import lzma
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
 from lorepack.errors import InputError, NotFoundError
-from lorepack.facts.lines import LINE_LIMIT, byte_lines
+from lorepack.facts.lines import LINE_LIMIT, byte_lines, unreadable
+from lorepack.facts.packed import BROKEN, bare, opened
 
 CHUNK = 1 << 20
 """bytes that are read at once"""
 WHOLE_LIMIT = 2 << 30
 """bytes of a JSON document, unzipped; a longer one is an error"""
 
-_OPENERS: dict[str, Callable[[Path, str], Any]] = {
-    ".gz": gzip.open,
-    ".bz2": bz2.open,
-    ".xz": lzma.open,
-}
-_BROKEN = (EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError)
 _DECODER = json.JSONDecoder()
 
 
 def lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Yield ``(number, line)`` of a text file, unzipped (gz, bz2, xz), without byte-order mark.
+    """Yield ``(number, line)`` of a text file, unpacked, without byte-order mark.
 
     Raises:
         NotFoundError: there is no such file.
         InputError: it is no text file, cannot be read, breaks off, or has a line without end.
     """
     _check(path)
-    if path.suffix.lower() not in (".bz2", ".xz"):
-        yield from byte_lines(path)
-        return
-    number = 0
-    try:
-        with opened(path) as handle:
-            while line := handle.readline(LINE_LIMIT):
-                number += 1
-                if len(line) == LINE_LIMIT and not line.endswith(b"\n"):
-                    raise InputError(f"{path}:{number}: a line of more than {LINE_LIMIT >> 20} MiB")
-                yield number, line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
-    except _BROKEN as error:
-        raise _broken_archive(path, f"{number + 1}", error) from error
-    except OSError as error:  # of bz2, a broken stream is one too
-        raise _unreadable(path, error) from error
+    yield from byte_lines(path)
 
 
 def elements(path: Path) -> Iterator[tuple[str | None, Any]]:
@@ -62,7 +39,7 @@ def elements(path: Path) -> Iterator[tuple[str | None, Any]]:
     lists (a name, a version) are passed over.
 
     Args:
-        path: JSON in UTF-8, also ``.gz``, ``.bz2`` or ``.xz``.
+        path: JSON in UTF-8, plain or compressed.
 
     Yields:
         ``(key, element)``; the key is None in a plain list.
@@ -75,10 +52,8 @@ def elements(path: Path) -> Iterator[tuple[str | None, Any]]:
     try:
         with opened(path) as handle:
             yield from _Document(path, handle).elements()
-    except _BROKEN as error:
-        raise _broken_archive(path, "", error) from error
-    except OSError as error:
-        raise _unreadable(path, error) from error
+    except (*BROKEN, OSError) as error:
+        raise unreadable(path, "", error) from error
 
 
 def small_json(path: Path, most: int = LINE_LIMIT) -> Any:
@@ -95,10 +70,8 @@ def small_json(path: Path, most: int = LINE_LIMIT) -> Any:
         if len(data) > most:
             raise InputError(f"{path}: more than {most >> 20} MiB; expected a small JSON file")
         return json.loads(data.removeprefix(codecs.BOM_UTF8))
-    except _BROKEN as error:
-        raise _broken_archive(path, "", error) from error
-    except OSError as error:
-        raise _unreadable(path, error) from error
+    except (*BROKEN, OSError) as error:
+        raise unreadable(path, "", error) from error
     except (ValueError, RecursionError) as error:
         if isinstance(error, InputError):
             raise
@@ -116,10 +89,8 @@ def are_lines(path: Path) -> bool:
     try:
         with opened(path) as handle:
             return _begins_with_lines(_next_line(handle), _next_line(handle))
-    except _BROKEN as error:
-        raise _broken_archive(path, "", error) from error
-    except OSError as error:
-        raise _unreadable(path, error) from error
+    except (*BROKEN, OSError) as error:
+        raise unreadable(path, "", error) from error
 
 
 def _next_line(handle: IO[bytes]) -> bytes:
@@ -140,10 +111,7 @@ def _begins_with_lines(first: bytes, second: bytes) -> bool:
 
 def kind_of(path: Path) -> str:
     """The suffix of a file's name, in lower case and without that of a compression."""
-    name = path.name.lower()
-    for suffix in _OPENERS:
-        name = name.removesuffix(suffix)
-    return Path(name).suffix
+    return Path(bare(path.name)).suffix
 
 
 def first_record(path: Path, head: bytes) -> dict[str, Any] | None:
@@ -171,7 +139,7 @@ def first_record(path: Path, head: bytes) -> dict[str, Any] | None:
 class _Document:
     """A JSON document that is taken apart while it is read."""
 
-    def __init__(self, path: Path, handle: IO[bytes]) -> None:
+    def __init__(self, path: Path, handle: Any) -> None:
         self.path, self.handle = path, handle
         # Bytes that are not UTF-8 become surrogates, which the check of each text finds.
         self.decoder = codecs.getincrementaldecoder("utf-8-sig")("surrogateescape")
@@ -266,7 +234,7 @@ class _Document:
 
     def more(self, size: int) -> None:
         """Read on, and forget what was passed."""
-        data = self.handle.read(size)
+        data = self.handle.read1(size)  # a break tells of itself once all before it was given
         self.read += len(data)
         self.ended = not data
         if self.read > WHOLE_LIMIT:
@@ -291,20 +259,3 @@ def _check(path: Path) -> None:
         raise NotFoundError(f"no such file: {path}")
     if path.is_dir():
         raise InputError(f"{path} is a folder; expected one file")
-
-
-def opened(path: Path) -> IO[bytes]:
-    """A file for reading bytes, unzipped (gz, bz2, xz by its name)."""
-    opener = _OPENERS.get(path.suffix.lower())
-    if opener is None:
-        return open(path, "rb")
-    return io.BufferedReader(opener(path, "rb"))
-
-
-def _broken_archive(path: Path, line: str, error: Exception) -> InputError:
-    place = f"{path}:{line}" if line else f"{path}"
-    return InputError(f"{place}: the compressed data is broken ({error}); fetch the file again")
-
-
-def _unreadable(path: Path, error: OSError) -> InputError:
-    return InputError(f"cannot read {path}: {error.strerror or error}")

@@ -59,6 +59,7 @@ class Request:
             "n": self.task.n,
             "passage": self.task.passage and self.task.passage.id,
             "facts": [fact.to_json() for fact in self.task.facts],
+            "values": dict(self.task.values),
         }
         asked = {
             "system": self.system,
