@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lorepack.training.rows import Rows
+from lorepack.training.shared_attention import attending
 
 
 @dataclass(frozen=True)
@@ -44,11 +45,12 @@ def logits_at(model: nn.Module, rows: Rows) -> Tensor:
     getter = getattr(model, "get_output_embeddings", None)
     head = getter() if getter is not None else None
     inputs = rows.inputs(model)
-    if head is None:  # no single head to narrow: compute all, keep some
-        logits: Tensor = model(**inputs).logits
-        return logits[rows.rows, rows.positions]
-    with _narrowed(head, rows.rows, rows.positions):
-        logits = model(**inputs).logits  # (1, P, V)
+    with attending(model, rows):
+        if head is None:  # no single head to narrow: compute all, keep some
+            logits: Tensor = model(**inputs).logits
+            return logits[rows.rows, rows.positions]
+        with _narrowed(head, rows.rows, rows.positions):
+            logits = model(**inputs).logits  # (1, P, V)
     return logits[0]
 
 

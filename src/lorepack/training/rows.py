@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from lorepack.training.batches import Example
 
 MOST = 512
-"""tokens of a packed row; attention over a longer one costs more than its prefix saves"""
+"""tokens of a row that examples share; longer ones would be padded to each other too far"""
 _PREFIX, _PADDING = 0, -1  # segments; an example's is its number in the row, from 1
 _BY_PLACE_IN_ROW = frozenset({"bloom", "falcon", "mamba", "mamba2", "mpt", "rwkv"})
 
@@ -47,6 +47,15 @@ class Rows:
     """int64 (P,), the token"""
     jobs: Tensor
     """int64 (P,), the job that it belongs to"""
+    take: Tensor
+    """int64 (E, L), the tokens of each example among the (n T) of all rows, prefix first"""
+    put: Tensor
+    """int64 (n T,), where each token of the rows stands among the (E L) of ``take``"""
+
+    @property
+    def shared(self) -> bool:
+        """Whether some row holds more than one example."""
+        return self.take.shape[0] > self.input_ids.shape[0]
 
     def to(self, device: Any) -> Rows:
         """The same on another device."""
@@ -54,22 +63,18 @@ class Rows:
         return replace(self, **tensors)  # type: ignore[arg-type]
 
     def inputs(self, model: nn.Module) -> dict[str, Any]:
-        """What the model is called with: the plainest form that says which token sees which."""
-        if not bool((self.segments > 1).any()):
+        """What the model is called with, inside `attending`."""
+        if not self.shared:
             whole = (self.segments != _PADDING).long()
             return {"input_ids": self.input_ids, "attention_mask": whole, "use_cache": False}
-        mask = visible(self.segments)
+        inputs = {"input_ids": self.input_ids, "position_ids": self.places, "use_cache": False}
         if model.config._attn_implementation == "eager":  # type: ignore[union-attr]
             # Eager attention adds its mask to the scores.
+            hidden = ~visible(self.segments)
             dtype = next(model.parameters()).dtype
-            scores = torch.zeros(mask.shape, dtype=dtype, device=mask.device)
-            mask = scores.masked_fill_(~mask, torch.finfo(dtype).min)
-        return {
-            "input_ids": self.input_ids,
-            "position_ids": self.places,
-            "attention_mask": mask,
-            "use_cache": False,
-        }
+            scores = torch.zeros(hidden.shape, dtype=dtype, device=hidden.device)
+            inputs["attention_mask"] = scores.masked_fill_(hidden, torch.finfo(dtype).min)
+        return inputs
 
 
 def can_share(config: Any, longest: int) -> bool:
@@ -142,7 +147,25 @@ def lay_out(rows: Sequence[tuple[int, bool, Sequence[Example]]], pad_id: int) ->
         positions=positions,
         targets=targets,
         jobs=torch.repeat_interleave(torch.tensor(owners), torch.tensor(counts)),
+        **_alone(made, length),
     )
+
+
+def _alone(made: Sequence[_Row], length: int) -> dict[str, Tensor]:
+    """`Rows.take` and `Rows.put` of rows that are padded to ``length``."""
+    examples = [
+        [number * length + place for place in (*range(row.shared), *range(first, last))]
+        for number, row in enumerate(made)
+        for first, last in row.spans
+    ]
+    longest = max(len(tokens) for tokens in examples)
+    take = torch.zeros(len(examples), longest, dtype=torch.long)
+    put = torch.zeros(len(made) * length, dtype=torch.long)
+    for example, tokens in enumerate(examples):
+        places = torch.tensor(tokens)
+        take[example, : len(tokens)] = places
+        put[places] = torch.arange(len(tokens)) + example * longest
+    return {"take": take, "put": put}
 
 
 def visible(segments: Tensor) -> Tensor:
@@ -167,14 +190,20 @@ class _Row:
     segments: list[int]
     loss: list[tuple[int, int]]
     """place in the row, target"""
+    shared: int
+    """tokens of the common prefix"""
+    spans: list[tuple[int, int]]
+    """where the rest of each example begins and ends in the row"""
 
 
 def _row(examples: Sequence[Example], whole: bool) -> _Row:
     shared = _common(examples) if len(examples) > 1 else 0
-    row = _Row(list(examples[0].ids[:shared]), list(range(shared)), [_PREFIX] * shared, [])
+    prefix = list(examples[0].ids[:shared])
+    row = _Row(prefix, list(range(shared)), [_PREFIX] * shared, [], shared, [])
     for number, example in enumerate(examples, 1):
         offset = len(row.ids) - shared
         first = 1 if whole else max(1, example.answer_start)
+        row.spans.append((len(row.ids), len(row.ids) + len(example.ids) - shared))
         row.ids += example.ids[shared:]
         row.places += range(shared, len(example.ids))
         row.segments += [number] * (len(example.ids) - shared)
