@@ -153,19 +153,23 @@ def lay_out(rows: Sequence[tuple[int, bool, Sequence[Example]]], pad_id: int) ->
 
 def _alone(made: Sequence[_Row], length: int) -> dict[str, Tensor]:
     """`Rows.take` and `Rows.put` of rows that are padded to ``length``."""
+    # Padding stays within its job: what breaks one must not reach another, not even times zero.
     examples = [
-        [number * length + place for place in (*range(row.shared), *range(first, last))]
+        (number, [number * length + place for place in (*range(row.shared), *range(*span))])
         for number, row in enumerate(made)
-        for first, last in row.spans
+        for span in row.spans
     ]
-    longest = max(len(tokens) for tokens in examples)
+    longest = max(len(tokens) for _, tokens in examples)
     take = torch.zeros(len(examples), longest, dtype=torch.long)
-    put = torch.zeros(len(made) * length, dtype=torch.long)
-    for example, tokens in enumerate(examples):
+    put = torch.full((len(made), length), -1)
+    for example, (number, tokens) in enumerate(examples):
         places = torch.tensor(tokens)
+        take[example] = places[-1]
         take[example, : len(tokens)] = places
-        put[places] = torch.arange(len(tokens)) + example * longest
-    return {"take": take, "put": put}
+        where = torch.arange(len(tokens)) + example * longest
+        put[number, places - number * length] = where
+        put[number, len(made[number].ids) :] = where[-1]
+    return {"take": take, "put": put.flatten()}
 
 
 def visible(segments: Tensor) -> Tensor:
