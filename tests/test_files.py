@@ -232,3 +232,22 @@ def test_a_lost_timing_is_empty_and_no_error(tmp_path: Path) -> None:
     files.write_json(tmp_path / "timing.json", {"probe": {"seconds": 2.5}})
     assert files.timing_of(tmp_path, "probe") == {"seconds": 2.5}
     assert files.timing_of(tmp_path, "audit") == {}
+
+
+def test_lines_that_come_one_by_one_are_there_whole_or_not_at_all(tmp_path: Path) -> None:
+    target = tmp_path / "new" / "x.jsonl"
+    with files.open_lines(target) as handle:
+        handle.write("Grüße\n")
+        assert not target.exists()
+        handle.write("half of a pair: \ud83d\n")
+    assert target.read_bytes() == "Grüße\nhalf of a pair: ?\n".encode()
+
+    def break_off() -> None:
+        with files.open_lines(target) as handle:
+            handle.write("half of the new")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        break_off()
+    assert target.read_text().startswith("Grüße")
+    assert list(target.parent.iterdir()) == [target]

@@ -13,7 +13,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from lorepack.errors import InputError, LorepackError, MismatchError, NotFoundError, WriteError
 
@@ -94,6 +94,26 @@ def write_lines(path: Path | str, lines: Iterable[str]) -> int:
             handle.write(line + "\n")
             count += 1
     return count
+
+
+@contextlib.contextmanager
+def open_lines(path: Path | str) -> Iterator[IO[str]]:
+    """A text file that is written as things come: it is there when the block ends well.
+
+    Args:
+        path: the final file; half a surrogate pair, which no UTF-8 can hold, becomes ``?``.
+
+    Yields:
+        The open file, for whole lines with their newlines.
+
+    Raises:
+        WriteError: as `atomic`.
+    """
+    with (
+        atomic(path) as partial,
+        open(partial, "w", encoding="utf-8", errors="replace", newline="\n") as handle,
+    ):
+        yield handle
 
 
 def read_json(path: Path | str) -> Any:

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from lorepack.cli.main import VERBS, cli
+from lorepack.cli.main import VERBS, cli, main
 
 
 def lorepack(*args: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -149,9 +149,21 @@ def test_ctrl_c_ends_with_130_and_one_line(tmp_path):
         child.send_signal(signal.SIGINT)
         _, stderr = child.communicate()
     assert child.returncode == 130
-    assert stderr.strip() == (
-        "lorepack: stopped; finished stages are kept, the same command goes on from there"
-    )
+    assert stderr.strip() == "lorepack: stopped"
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_only_verbs_that_go_on_promise_it(verb, monkeypatch, capsys):
+    def stopped(**options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys, "argv", ["lorepack", "--debug", verb, "pack"])
+    monkeypatch.setattr(cli, "main", stopped)
+    with pytest.raises(SystemExit) as ending:
+        main()
+    goes_on = verb in {"demo", "synthesize", "paraphrase", "probe", "pack", "audit"}
+    assert ending.value.code == 130
+    assert ("the same command goes on" in capsys.readouterr().err) == goes_on
 
 
 def test_auditing_a_run_takes_no_settings_since_the_run_has_its_own(tmp_path):

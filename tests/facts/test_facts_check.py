@@ -251,10 +251,20 @@ class TestRejected:
     def test_csv_rows(self, tmp_path: Path) -> None:
         (tmp_path / "f.csv").write_text('question,answer\nq,a b,c\nq,"a\n')
         report = check(tmp_path / "f.csv")
-        assert report.problems == {"schema_cells": 2}
+        assert report.problems == {"schema_cells": 1, "schema_open_quote": 1}
         assert write_rejected(report, tmp_path / "out.jsonl") == 2
         first = json.loads((tmp_path / "out.jsonl").read_text().splitlines()[0])
         assert first["row"] == ["q", "a b", "c"]
+
+    def test_a_stray_quote_costs_its_own_line(self, tmp_path: Path) -> None:
+        rows = [f"q{n},a{n * n}\n" for n in range(3_000)]
+        rows[10] = '"who is,me\n'
+        (tmp_path / "f.csv").write_text("question,answer\n" + "".join(rows))
+        report = check(tmp_path / "f.csv")
+        assert report.problems == {"schema_open_quote": 1}
+        assert (report.rows, report.facts, report.errors) == (3_000, 2_999, 1)
+        assert next(report.lines()).startswith(f"{tmp_path / 'f.csv'}:12: schema open quote: ")
+        assert write_rejected(report, tmp_path / "out.jsonl") == 1
 
     def test_none(self, tmp_path: Path) -> None:
         assert write_rejected(checked(tmp_path, qa("q", "Ann")), tmp_path / "out.jsonl") == 0

@@ -272,7 +272,7 @@ class TestCsv:
             ("q,,", "no 'answer'"),
             ("q,a,\"['b']\"", "expected a JSON list"),
             ('q,a,"[3]"', "'aliases' is a number"),
-            ('q,a,"b', "broken quotes or cells"),
+            ('q,a,"b', "a quote opens a cell .*nothing closes it"),
             ('q,"a"b,', "broken quotes or cells"),
         ],
     )

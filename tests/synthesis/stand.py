@@ -35,6 +35,7 @@ class Stand:
         self.rng = random.Random(5)
         self.items: dict[str, list[Item]] = defaultdict(list)
         self.per_document = per_document
+        self.rejected: list[tuple[str, Item]] = []
 
     def facts(self, passage: Passage) -> tuple[()]:
         return ()
@@ -49,6 +50,9 @@ class Stand:
     def uncovered(self, passage: Passage) -> list[str]:
         held = [item.evidence for item in self.kept(passage)]
         return [said for said in sentences_of(passage) if said not in held]
+
+    def reject(self, draft: Item, reason: str, detail: str = "") -> None:
+        self.rejected.append((reason, draft))
 
     def admit(self, passage: Passage, drafts: Sequence[Item]) -> int:
         admitted = 0

@@ -87,6 +87,14 @@ def test_a_wording_that_is_none_is_kept_apart_with_its_reason(tmp_path, wording,
     assert report.short == 1
 
 
+def test_what_is_no_wording_at_all_is_kept_apart_too(tmp_path):
+    writer = Scripted(lambda r: '{"items": ["Where is Ida Voss at home?", null, {"a": 1, "b": 2}]}')
+    report = paraphrase([FACT], tmp_path / "o.jsonl", 1, writer)
+    assert (report.wordings, report.rejected) == (1, {"format": 2})
+    told = [row["text"] for row in rejected(tmp_path / "o.rejected.jsonl")]
+    assert told == ["null", '{"a": 1, "b": 2}']
+
+
 def test_two_wordings_alike_count_once(tmp_path):
     same = ("Ida Voss lives where?", "Ida Voss lives -- where?!")
     report = paraphrase([FACT], tmp_path / "o.jsonl", 5, saying(*same))

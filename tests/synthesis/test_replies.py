@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from lorepack.synthesis.replies import (
     SHAPES,
+    SHOWN,
     ExamQuestions,
     Questions,
     Statements,
@@ -47,7 +48,9 @@ def test_numbers_and_lists_are_answers_and_truth_values_are_none():
     answers = [*good, True, None, float("nan"), [], [["red"]], "...", 10**5_000]
     reply = Questions.model_validate([{"question": "Which?", "answer": a} for a in answers])
     assert [item.answer for item in reply.items] == ["1822", "3.5", "red, blue"]
-    assert reply.dropped == 7
+    assert len(reply.dropped) == 7
+    assert reply.dropped[0] == '{"question": "Which?", "answer": true}'
+    assert all(len(part) <= SHOWN for part in reply.dropped)
 
 
 @pytest.mark.parametrize("reply", [[], {}, {"items": []}, None, 3, "text", {"items": [{}]}])

@@ -15,6 +15,7 @@ from lorepack.facts.importing import import_facts
 from lorepack.facts.importing.templates import wordings_of
 from lorepack.facts.passage import Passage
 from lorepack.facts.passages_file import read_passages
+from lorepack.synthesis import SynthesisSettings, synthesize
 from lorepack.synthesis.forms import FORMS
 from lorepack.synthesis.prompts import Prompts
 from lorepack.synthesis.replies import LEVELS
@@ -137,6 +138,28 @@ def test_questions_on_the_world_ask_every_fact_and_then_other_wordings(passage, 
     for item in items:
         assert item.answer in known[item.question].accepted
         assert matches(item.evidence, known[item.question].accepted)
+
+
+def test_an_exam_asks_in_other_wordings_so_that_training_keeps_its_questions(tmp_path):
+    texts = world.passages(20, seed=0)
+    facts = [fact for text in texts for fact in text.facts]
+    told = [Passage(text.text) for text in texts]
+    both = synthesize(
+        told, tmp_path / "a", SynthesisSettings(forms=("qa:4", "exam:3")), facts=facts
+    )
+    alone = synthesize(told, tmp_path / "b", SynthesisSettings(forms=("qa:4",)), facts=facts)
+    assert both.exam == 60
+    assert both.rejected.get("leak", 0) <= 5
+    assert both.facts >= alone.facts - 5
+    asked = {fact.question for fact in load(tmp_path / "a" / "exam.jsonl")}
+    assert not asked & {fact.question for fact in load(tmp_path / "b" / "facts.jsonl")}
+
+
+def test_a_fact_of_one_wording_is_asked_in_it_everywhere():
+    fact = Fact("Who runs it?", "Ida Voss")
+    passage = Passage("The museum is run by Ida Voss.")
+    for prompt, level in (("qa", {}), ("exam", {"level": "recall"})):
+        assert wrote(prompt, passage, 1, [fact], **level)[0].question == fact.question
 
 
 @pytest.mark.parametrize(("passage", "facts"), WORLD[:30])

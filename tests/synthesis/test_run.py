@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
+from collections import Counter
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import hypothesis
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lorepack import facts as room
 from lorepack.errors import InputError
@@ -75,9 +81,44 @@ class TestOutput:
             return json.dumps({"items": [{"question": "Who is it, in the end?", "answer": answer}]})
 
         told = [Passage("It was Ida."), Passage("It was Max."), Passage("Here it is Max.")]
-        synthesize(told, tmp_path, settings("qa:1"), Scripted(same))
+        report = synthesize(told, tmp_path, settings("qa:1"), Scripted(same))
         facts = room.load(tmp_path / "facts.jsonl")
-        assert [fact.answer for fact in facts] == ["Ida", "Max", "Max"]
+        assert [fact.answer for fact in facts] == ["Ida", "Max"]
+        assert report.rejected == {"duplicate": 1}
+
+    @pytest.mark.parametrize("window", [1, 2, 64])
+    def test_no_list_says_twice_what_two_documents_say(self, tmp_path, window):
+        text = passage(0).text
+        told = [Passage(text, document=name) for name in "abc"] + passages(3)
+        forms = ("qa:4", "summary", "deep-context:1", "exam:1", "original")
+        report = synthesize(told, tmp_path, settings(*forms, window=window), Scripted(apart))
+        for name in ("facts.jsonl", "exam.jsonl"):
+            found = [(fact.question, fact.answer) for fact in room.load(tmp_path / name)]
+            assert len(set(found)) == len(found) > 0
+        summaries = [
+            t.text for t in read_passages(tmp_path / "texts.jsonl") if t.source == "summary"
+        ]
+        assert len(set(summaries)) == len(summaries) == 3
+        originals = [t for t in read_passages(tmp_path / "texts.jsonl") if t.source == "original"]
+        assert len(originals) == 6, "the passages themselves are the user's to repeat"
+        twice = [row for row in rows(tmp_path / "rejected.jsonl") if row["reason"] == "duplicate"]
+        assert len(twice) == report.rejected["duplicate"] > 6
+        items = rows(tmp_path / "items.jsonl")
+        assert len(items) == report.items == sum(form["kept"] for form in report.forms.values())
+        found = [re.fullmatch(r"equal to items.jsonl:(\d+)", row["detail"]) for row in twice]
+        lines = [(row["item"], int(at[1])) for row, at in zip(twice, found, strict=True) if at]
+        assert len(lines) > 6
+        for item, line in lines:
+            assert all(items[line - 1].get(n) == item.get(n) for n in ("form", "question", "text"))
+        assert not [
+            row for row in rows(tmp_path / "uncovered.jsonl") if row["passage"] == told[1].id
+        ]
+        assert not room.check(tmp_path / "facts.jsonl").warnings
+
+    def test_equal_questions_whose_tags_differ_are_two(self, tmp_path):
+        told = [Passage(passage(0).text, document=name) for name in "ab"]
+        report = synthesize(told, tmp_path, settings("qa:3", tag="[{document}] "), Scripted())
+        assert (report.facts, report.rejected) == (6, {})
 
     def test_tags_stand_before_questions_and_answers_and_the_plain_answer_counts_too(
         self, tmp_path
@@ -231,6 +272,66 @@ class TestCounts:
         report = synthesize(passages(2), tmp_path, settings("qa:3", rounds=2), writer)
         assert report.facts == 6
         assert {r.task.prompt for r in writer.asked} == {"qa", "qa_more"}
+
+
+PARTS = st.sampled_from(
+    [
+        {"question": "Where does Ada A0son live?", "answer": "Arles"},
+        {"question": "In what year was Ada A0son born?", "answer": "1700", "level": "recall"},
+        {"question": "What is the trade of Ada A0son?", "answer": "baker", "level": "inference"},
+        {"question": "Who painted the town?", "answer": "Rembrandt van Rijn", "level": "recall"},
+        {"question": "Where does she live?"},
+        {"question": "", "answer": "Arles"},
+        None, 7, "Arles", [], {"answer": ["x", {"y": 1}]},
+    ]
+)  # fmt: skip
+
+
+class TestNothingIsLost:
+    @pytest.mark.parametrize("form", ["qa:2", "qa:9", "exam:3", "exam:7"])
+    @given(replies=st.lists(st.lists(PARTS, max_size=8), min_size=3, max_size=3))
+    @hypothesis.settings(max_examples=40, deadline=None)
+    def test_every_part_of_a_reply_that_was_used_is_kept_or_rejected(self, form, replies):
+        taken: list[int] = []
+
+        def say(request: Request) -> str:
+            parts = replies[len(taken) % 3]
+            usable = [part for part in parts if isinstance(part, dict) and part.get("question")]
+            whole = any(part.get("answer") for part in usable)
+            taken.append(len(parts) if whole else 1)  # a reply without anything usable is one
+            return json.dumps({"items": parts})
+
+        with TemporaryDirectory() as folder:
+            told = settings(form, rounds=1, attempts=1)
+            report = synthesize([passage(0)], folder, told, Scripted(say))
+            assert report.items + sum(report.rejected.values()) == sum(taken)
+            listed = Counter(row["reason"] for row in rows(Path(folder) / "rejected.jsonl"))
+            assert listed == report.rejected
+
+    def test_a_broken_part_is_rejected_with_its_words(self, tmp_path):
+        def shaky(request: Request) -> str:
+            broken = [None, {"question": "Where?"}, {"answer": "x" * 9_000}]
+            return json.dumps({"items": [*questions_on(passage(0).text), *broken]})
+
+        report = synthesize([passage(0)], tmp_path, settings("qa:3", rounds=0), Scripted(shaky))
+        assert (report.facts, report.rejected) == (3, {"format": 3})
+        found = rows(tmp_path / "rejected.jsonl")
+        assert [row["text"][:21] for row in found] == [
+            "null", '{"question": "Where?"', '{"answer": "xxxxxxxxx'
+        ]  # fmt: skip
+        assert {(row["form"], row["passage"]) for row in found} == {("qa", passage(0).id)}
+        assert max(len(row["text"]) for row in found) == 2_000
+
+    def test_exam_questions_of_another_level_and_beyond_the_share_are_told(self, tmp_path):
+        def say(request: Request) -> str:
+            items = [{**q, "level": "recall"} for q in questions_on(passage(0).text)]
+            return json.dumps({"items": items})
+
+        report = synthesize([passage(0)], tmp_path, settings("exam:3", rounds=0), Scripted(say))
+        assert (report.exam, report.rejected) == (1, {"level": 6, "surplus": 2})
+        (row, *_) = [row for row in rows(tmp_path / "rejected.jsonl") if row["reason"] == "level"]
+        assert row["item"]["level"] == "recall"
+        assert row["detail"] == "it was asked for comprehension"
 
 
 class TestLeaks:

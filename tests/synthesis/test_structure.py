@@ -45,6 +45,9 @@ def problem(text: str, shape: type[BaseModel] | None = Shape, finished: bool = T
         f"Here are 2 [see {{below}}] items: {GOOD} I hope [1] that helps.",
         f"As asked in [3]: {GOOD}",
         f'<think>\nMaybe {{"items": ["no"]}}?\n</think>\n{GOOD}',
+        f"<think>\n\n</think>\n\n<think>Again.</think>\n{GOOD}",
+        f'So, {{"items": ["no"]}}? No.\n</think>\n\n{GOOD}',
+        f"<THINK>so</think>```json\n{GOOD}\n```",
         json.dumps({"items": ["one", "two"]}, indent=2),
         f"[1] {GOOD} [2]",
         f"{{items}} are: {GOOD}",
@@ -78,6 +81,7 @@ def test_broken_json_is_told_with_its_place_and_no_part_of_it_is_taken():
     [
         ("", "the reply is empty"),
         ("<think>so</think>", "the reply is empty"),
+        (f"<think>Perhaps {GOOD}", "its thoughts come to no end"),
         ("I cannot do that.", "there is no JSON in it"),
         ('{"things": 1}', "the JSON does not fit: items: Field required"),
         ('{"items": [1, 2, 3, 4, 5]}', "items.0: .*; items.1: .*; items.2: .*; and 2 more"),
@@ -102,7 +106,15 @@ def test_nothing_is_told_from_broken():
 
 def test_running_text_is_taken_whole_and_not_when_it_was_cut_off():
     assert checked(Reply("<think>hm</think>\n Ada was born. \n"), None) == "Ada was born."
+    assert checked(Reply("hm, so\n</think>\nAda was born."), None) == "Ada was born."
     assert "cut off" in problem("Ada was", None, finished=False)
+    assert "cut off while it thinks" in problem("<think>Ada was", None, finished=False)
+    assert "come to no end" in problem("<think>Ada was born.", None)
+
+
+def test_a_tag_that_an_item_speaks_of_is_no_thought():
+    said = {"items": ["Models write <think> first.", "It ends with </think>."]}
+    assert checked(Reply(json.dumps(said)), Shape).items == said["items"]
 
 
 def test_a_whole_json_counts_even_when_the_writer_went_on_without_an_end():

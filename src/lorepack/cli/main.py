@@ -27,6 +27,9 @@ VERBS = {
     "completion": "print the shell completion script",
 }
 
+RESUMED = frozenset({"demo", "synthesize", "paraphrase", "probe", "pack", "audit"})
+"""verbs that go on where they were stopped"""
+
 
 class Verbs(click.Group):
     """A group whose verbs are imported when called, so that `--help` is quick."""
@@ -78,7 +81,9 @@ def main() -> None:
         error.show()
         sys.exit(2)
     except (KeyboardInterrupt, click.Abort):
-        _leave("stopped; finished stages are kept, the same command goes on from there", 130)
+        verb = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
+        kept = "; finished stages are kept, the same command goes on from there"
+        _leave(f"stopped{kept if verb in RESUMED else ''}", 130)
     except BrokenPipeError:  # `lorepack ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 PATH = click.Path(path_type=Path)
 TOLD = {
     "no_reply": "the writer gave none",
-    "format": "replies that could not be used",
+    "format": "replies or parts of them that could not be used",
     "nothing": "replies with nothing in them",
     "surplus": "more than asked for",
 }

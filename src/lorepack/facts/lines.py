@@ -6,10 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lorepack.errors import InputError
-from lorepack.facts.packed import BROKEN, is_packed, opened
+from lorepack.facts.packed import BROKEN, PIECE, is_packed, opened
+from lorepack.facts.rows import RowError
 
 LINE_LIMIT = 64 << 20
 """bytes; a longer line is an error, so that no file can fill the memory"""
+SHOWN = 8_000
+"""bytes of a broken line that are kept to show it"""
 
 _FOREIGN = {
     b"\x1f\x8b": "gzip data; add .gz to its name",
@@ -23,11 +26,31 @@ _FOREIGN = {
 }
 
 
+class BrokenLineError(RowError):
+    """A line that is no row, with how it begins."""
+
+    def __init__(self, kind: str, message: str, text: bytes) -> None:
+        super().__init__(kind, message)
+        self.text = text[:SHOWN]
+
+
 def byte_lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """Yield ``(number, line)`` of a text file, unpacked, without a byte-order mark.
 
     Raises:
         InputError: it is no text file, cannot be read, breaks off, or has a line without end.
+    """
+    for number, line in lines_or_reasons(path):
+        if isinstance(line, BrokenLineError):
+            raise InputError(f"{path}:{number}: {line}")
+        yield number, line
+
+
+def lines_or_reasons(path: Path) -> Iterator[tuple[int, bytes | BrokenLineError]]:
+    """The same, for readers that go on behind a line that is too long.
+
+    Raises:
+        InputError: it is no text file, cannot be read, or breaks off.
     """
     number = 0
     try:
@@ -36,12 +59,15 @@ def byte_lines(path: Path) -> Iterator[tuple[int, bytes]]:
                 number += 1
                 if number == 1:
                     line = _first(path, line)
-                if len(line) == LINE_LIMIT and not line.endswith(b"\n"):
-                    raise InputError(
-                        f"{path}:{number}: a line of more than {LINE_LIMIT >> 20} MiB; "
-                        "expected one fact a line"
-                    )
-                yield number, line
+                if len(line) < LINE_LIMIT or line.endswith(b"\n"):
+                    yield number, line
+                    continue
+                most = f"{LINE_LIMIT >> 20} MiB"
+                message = f"a line of more than {most}; expected one fact a line"
+                yield number, BrokenLineError("too_long", message, line)
+                del line
+                while (rest := handle.readline(PIECE)) and not rest.endswith(b"\n"):
+                    pass
     except (*BROKEN, OSError) as error:
         raise unreadable(path, f":{number + 1}", error) from error
 

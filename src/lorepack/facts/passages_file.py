@@ -68,8 +68,22 @@ def _field(name: str, value: Any) -> Any:
         if isinstance(value, bool) or not isinstance(value, int) or value < 0:
             raise RowError("schema_type", f"{name!r} is {ascii(value)[:40]}; expected a number")
         return value
-    if name == "id" and isinstance(value, int) and not isinstance(value, bool):
-        return str(value)  # databases count their rows
+    return text_field(name, value, counted=name == "id")
+
+
+def text_field(name: str, value: Any, *, counted: bool = False) -> str:
+    """A field of a row that is text, as it stands.
+
+    Args:
+        name: of the field, for the error.
+        value: what the row holds.
+        counted: whether a whole number is taken, too: databases count their rows.
+
+    Raises:
+        RowError: it is something else, or cannot be written as UTF-8.
+    """
+    if counted and isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
     if not isinstance(value, str):
         raise RowError("schema_type", f"{name!r} is {ascii(value)[:40]}; expected text")
     if "\0" in value:

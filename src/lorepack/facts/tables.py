@@ -5,13 +5,19 @@ from __future__ import annotations
 import csv
 import json
 import re
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from lorepack.errors import InputError
-from lorepack.facts.lines import LINE_LIMIT, byte_lines
+from lorepack.facts.lines import LINE_LIMIT, BrokenLineError, byte_lines
 from lorepack.facts.rows import LISTS, Record, RowError, show_names
+
+ROW_LINES = 1_000
+"""of one row; where more would follow, a quote is taken for a stray one"""
+ROW_BYTES = 1 << 20
+"""of the lines of a row before the last, likewise"""
 
 _LABELLED = re.compile(r"\s*Question:\s*(.+)\sAnswer:\s*(.*?)\s*", re.DOTALL)
 
@@ -48,7 +54,7 @@ class CsvSource:
         top = first[1].decode("utf-8", "surrogateescape")
         delimiter = max(",;\t", key=top.count)
         self._header = _header(self.path, top, delimiter)
-        yield from rows_of_cells(numbered, delimiter)
+        yield from rows_of_cells(numbered, delimiter, len(self._header))
 
     def record(self, raw: list[str] | RowError) -> Record:
         """The named cells of a row, empty ones left out."""
@@ -67,29 +73,109 @@ class CsvSource:
 
 
 def rows_of_cells(
-    numbered: Iterator[tuple[int, bytes]], delimiter: str
+    numbered: Iterator[tuple[int, bytes | BrokenLineError]], delimiter: str, width: int
 ) -> Iterator[tuple[int, list[str] | RowError]]:
     """The rows of a CSV file behind its header, each with the line where it begins.
 
+    One stray quote would take all that follows into its cell. So where a row of several lines
+    does not end, or not with ``width`` cells, its first line alone is broken, and the next row
+    begins with the line after it: every line is in a row, or broken by itself.
+
     Args:
-        numbered: the lines that are left; their own numbers are not used.
+        numbered: the lines that are left.
         delimiter: between cells.
+        width: cells that a row should have; one that stands on one line is given as it is.
     """
     # A cell may be as long as a line; Python's own limit is 128 KiB.
     csv.field_size_limit(LINE_LIMIT)
-    lines = (line.decode("utf-8", "surrogateescape") for _, line in numbered)
+    lines = _RowLines(numbered)
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     while True:
-        number = reader.line_num + 2
+        lines.begin()
         try:
             cells = next(reader)
         except StopIteration:
             return
+        except BrokenLineError as error:
+            yield lines.number, error
         except csv.Error as error:
-            yield number, RowError("schema_cells", f"broken quotes or cells ({error})")
-            continue
-        if cells:
-            yield number, cells
+            yield lines.go_back(str(error))
+        else:
+            if len(lines.row) > 1 and len(cells) != width:
+                yield lines.go_back(f"{len(cells)} cells, the header has {width}")
+            elif cells:
+                yield lines.number, cells
+
+
+class _RowLines:
+    """The lines of a CSV file, for a reader that takes as many as make a row.
+
+    Those of the row at hand are kept, and can be read again.
+    """
+
+    def __init__(self, numbered: Iterator[tuple[int, bytes | BrokenLineError]]) -> None:
+        self._numbered = numbered
+        self._again: deque[tuple[int, bytes | BrokenLineError]] = deque()
+        self._ending: InputError | None = None  # to be raised once all lines before it were rows
+        self.begin()
+
+    def begin(self) -> None:
+        """Forget the last row."""
+        self.row: list[bytes] = []
+        self.number = 0
+        """the line where the row begins"""
+        self._size = 0
+        self._several = False
+
+    def __iter__(self) -> _RowLines:
+        return self
+
+    def __next__(self) -> str:
+        if not self.row:
+            self.number, line = self._next()
+            if isinstance(line, BrokenLineError):
+                raise line
+        else:  # which only a quoted cell without an end asks for
+            line = self._continued()
+        self.row.append(line)
+        self._size += len(line)
+        return line.decode("utf-8", "surrogateescape")
+
+    def _next(self) -> tuple[int, bytes | BrokenLineError]:
+        if self._again:
+            return self._again.popleft()
+        if self._ending:
+            raise self._ending
+        return next(self._numbered)
+
+    def _continued(self) -> bytes:
+        """One more line of the row; without one, the reader tells of an open quote."""
+        self._several = True
+        if len(self.row) >= ROW_LINES or self._size > ROW_BYTES:
+            raise StopIteration
+        try:
+            number, line = self._next()
+        except InputError as error:
+            self._ending = error
+            raise StopIteration from None
+        if isinstance(line, BrokenLineError):
+            self._again.appendleft((number, line))
+            raise StopIteration
+        return line
+
+    def go_back(self, why: str) -> tuple[int, BrokenLineError]:
+        """The first line of the row as a broken one; those after it will be read again."""
+        first, *rest = self.row
+        self._again.extendleft(reversed(list(enumerate(rest, self.number + 1))))
+        kind, message = "schema_cells", f"broken quotes or cells ({why})"
+        if self._several:
+            kind = "schema_open_quote"
+            why = why.replace("unexpected end of data", "nothing closes it")
+            message = (
+                f"a quote opens a cell that does not end as it should ({why}); "
+                "close it, or write quotes inside a quoted cell twice"
+            )
+        return self.number, BrokenLineError(kind, message, first)
 
 
 def _header(path: Path, line: str, delimiter: str) -> list[str]:

@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from math import log
 from pathlib import Path
-from typing import Any
 
 from lorepack.errors import InputError, NotFoundError
 from lorepack.facts.passage import Passage
+from lorepack.facts.passages_file import text_field
 from lorepack.facts.rows import Record, RowError, show_names
 from lorepack.facts.sources import JsonLines, format_of
 from lorepack.synthesis.item import COLUMNS, Item
@@ -25,6 +25,7 @@ LEAST = 0.5
 UNLINKED = ("no_such_passage", "no_such_document", "no_alike_passage")
 """why an item could not be linked"""
 _FORM = "given"
+_COUNTED = frozenset({"id", "passage", "document"})
 
 
 @dataclass(frozen=True)
@@ -157,7 +158,7 @@ def _take_tag(fields: dict[str, str], tag: re.Pattern[str] | None) -> tuple[str 
 
 def _fields(record: Record) -> dict[str, str]:
     fields = {
-        name: _field(name, value)
+        name: text_field(name, value, counted=name in _COUNTED).strip()
         for name in COLUMNS
         if (value := record.get(name)) is not None and value != ""
     }
@@ -168,22 +169,6 @@ def _fields(record: Record) -> dict[str, str]:
             what = "'question' with 'answer', or 'text'" if name == "text" else repr(name)
             raise RowError("schema_missing", f"no {what}{known}")
     return fields
-
-
-def _field(name: str, value: Any) -> str:
-    if name in {"id", "passage", "document"} and isinstance(value, int):
-        value = value if isinstance(value, bool) else str(value)  # databases count their rows
-    if not isinstance(value, str):
-        raise RowError("schema_type", f"{name!r} is {ascii(value)[:40]}; expected text")
-    if "\0" in value:
-        raise RowError("schema_encoding", f"{name!r} holds a NUL byte; remove it")
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise RowError(
-            "schema_encoding", f"{name!r} is not valid UTF-8; save the file as UTF-8"
-        ) from None
-    return value.strip()
 
 
 class _Shelf:

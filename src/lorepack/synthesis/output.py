@@ -17,7 +17,9 @@ from lorepack.synthesis.coverage import Coverage
 from lorepack.synthesis.desk import Tally
 from lorepack.synthesis.item import Item
 from lorepack.synthesis.leaks import Leaks, LeakSummary
-from lorepack.synthesis.work import Work, Written
+from lorepack.synthesis.repeats import Repeats
+from lorepack.synthesis.work import DUPLICATE, Work, Written
+from lorepack.text import normalise
 
 ITEMS, FACTS, TEXTS, TARGETS = "items.jsonl", "facts.jsonl", "texts.jsonl", "targets.jsonl"
 EXAM, REJECTED, UNCOVERED = "exam.jsonl", "rejected.jsonl", "uncovered.jsonl"
@@ -44,6 +46,7 @@ class Output:
         self.form_passages: Counter[str] = Counter()
         self._measured = self._full = self._sentences = 0
         self._shares = 0.0
+        self._repeats = Repeats()
 
     def put(self, work: Work) -> None:
         """Write what came of a stretch."""
@@ -51,13 +54,13 @@ class Output:
         written = work.written()
         for part in written:
             name = part.form.name
-            self.forms.setdefault(name, Tally()).add(part.tally)
-            self.form_passages[name] += len(passages)
             for item in part.items:
                 self._item(item, part, passages[item.passage], work.tags[item.passage])
+            self.forms.setdefault(name, Tally()).add(part.tally)
+            self.form_passages[name] += len(passages)
             for row in part.rejected:
                 self._row(REJECTED, row)
-        self._cover(work.passages, written)
+        self._cover(work.passages, written)  # of what was said before, too: it is told
 
     def put_lost(self, lost: Iterable[tuple[Item, str]]) -> None:
         """Write items of no passage to those that are rejected, each with its reason."""
@@ -66,18 +69,19 @@ class Output:
             self._row(REJECTED, {"reason": reason, "item": item.to_json()})
 
     def _item(self, item: Item, part: Written, passage: Passage, tags: tuple[str, str]) -> None:
+        """Write an item, unless the list where it belongs says the same already."""
+        name, row, said = _entry(item, tags, passage, exam=part.form.evaluation)
+        if item.form != ORIGINAL:
+            form = "\x1f".join((name, *(normalise(text) or text for text in said)))
+            earlier = self._repeats.first(form, self.rows[ITEMS] + 1)
+            if earlier is not None:
+                part.tally.kept -= 1
+                part.reject(item, DUPLICATE, f"equal to {ITEMS}:{earlier}")
+                return
         self._row(ITEMS, item.to_json())
-        if item.task is not None:
-            names = ("id", "passage", "document", "task", "text")
-            row = item.to_json()
-            self._row(TARGETS, {name: row[name] for name in names if name in row})
-        elif item.question is not None:
-            fact = fact_of(item, tags, exam=part.form.evaluation)
-            self._row(EXAM if part.form.evaluation else FACTS, fact.to_json())
-            if self._leaks is not None and not part.form.evaluation:
-                self._leaks.add(item.question)
-        else:
-            self._row(TEXTS, text_of(item, passage).to_json())
+        self._row(name, row)
+        if self._leaks is not None and name == FACTS:
+            self._leaks.add(item.question or "")
 
     def _cover(self, passages: tuple[Passage, ...], written: list[Written]) -> None:
         """Measure how much of each passage the training items tell; the original is no measure."""
@@ -125,17 +129,22 @@ def open_lists(folder: Path) -> Iterator[dict[str, IO[str]]]:
         WriteError: no space, no permission.
     """
     with contextlib.ExitStack() as stack:
-        yield {name: stack.enter_context(_list(folder / name)) for name in LISTS}
+        yield {name: stack.enter_context(files.open_lines(folder / name)) for name in LISTS}
 
 
-@contextlib.contextmanager
-def _list(path: Path) -> Iterator[IO[str]]:
-    # Passages may hold half a surrogate pair, which no file in UTF-8 can.
-    with (
-        files.atomic(path) as partial,
-        open(partial, "w", encoding="utf-8", errors="replace", newline="\n") as handle,
-    ):
-        yield handle
+def _entry(
+    item: Item, tags: tuple[str, str], passage: Passage, *, exam: bool
+) -> tuple[str, dict[str, Any], tuple[str, ...]]:
+    """The list where an item belongs, its row there, and the words by which rows are equal."""
+    if item.task is not None:
+        names = ("id", "passage", "document", "task", "text")
+        row = item.to_json()
+        return TARGETS, {n: row[n] for n in names if n in row}, (item.task, item.text or "")
+    if item.question is not None:
+        fact = fact_of(item, tags, exam=exam)
+        return EXAM if exam else FACTS, fact.to_json(), (fact.question, fact.answer)
+    text = text_of(item, passage)
+    return TEXTS, text.to_json(), (text.text,)
 
 
 def fact_of(item: Item, tags: tuple[str, str], *, exam: bool) -> Fact:

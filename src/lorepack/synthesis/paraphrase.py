@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import time
@@ -20,9 +19,10 @@ from lorepack.facts import Fact
 from lorepack.facts.sources import format_of
 from lorepack.synthesis.asking import asks, gives_away
 from lorepack.synthesis.cache import Cache
-from lorepack.synthesis.desk import Desk, Progress, Tally, Turn
+from lorepack.synthesis.desk import FORMAT, Desk, Progress, Tally, Turn
 from lorepack.synthesis.paraphrasing import keeps_names
 from lorepack.synthesis.prompts import Prompts
+from lorepack.synthesis.replies import MALFORMED, SHOWN
 from lorepack.synthesis.settings import ParaphraseSettings
 from lorepack.synthesis.writers import RULES, Task, Writer, writer_named
 from lorepack.text import is_refusal, normalise
@@ -30,8 +30,6 @@ from lorepack.text import is_refusal, normalise
 PROMPT = "paraphrase"
 _A_CALL = 20
 """most wordings of one reply"""
-_SHOWN = 2_000
-"""characters of a broken reply that are kept"""
 
 
 @dataclass(frozen=True)
@@ -112,7 +110,7 @@ def paraphrase(
     aside = Path(rejected) if rejected else out.with_name(f"{out.stem}.rejected.jsonl")
     with (
         Cache(cache or out.with_name(f"{out.stem}.replies.sqlite")) as replies,
-        _lines(aside) as handle,
+        files.open_lines(aside) as handle,
     ):
         desk = Desk(
             writer or writer_named(RULES),
@@ -167,7 +165,9 @@ class _Wordings:
         before = len(self.kept)
         if turn.value is None:
             row = {"reason": turn.reason, "detail": turn.detail}
-            self._reject(row | ({"text": turn.text[:_SHOWN]} if turn.text else {}))
+            self._reject(row | ({"text": turn.text[:SHOWN]} if turn.text else {}))
+        for part in turn.value.dropped if turn.value is not None else ():
+            self._reject({"reason": FORMAT, "detail": MALFORMED, "text": part})
         for wording in turn.value.items if turn.value is not None else ():
             wording = " ".join(wording.split())
             fault = ("surplus", "") if len(self.kept) >= n else self._fault(wording)
@@ -250,13 +250,3 @@ class _Paraphrasing:
         self.tally.add(one.tally)
         for row in one.rows:
             self.aside.write(json.dumps(row, ensure_ascii=False) + "\n")
-
-
-@contextlib.contextmanager
-def _lines(path: Path) -> Iterator[IO[str]]:
-    """A text file, whole or not at all."""
-    with (
-        files.atomic(path) as partial,
-        open(partial, "w", encoding="utf-8", errors="replace", newline="\n") as handle,
-    ):
-        yield handle

@@ -2,11 +2,12 @@
 
 They take what models make of an order for JSON: a bare list in place of ``{"items": […]}``, keys
 in capitals, keys that nobody asked for, a number for an answer. What is empty or malformed is
-dropped from a list and counted in ``dropped``; a list in which nothing is left is an error.
+taken out of the list and kept in ``dropped``; a list in which nothing is left is an error.
 """
 
 from __future__ import annotations
 
+import json
 import math
 from typing import Any, ClassVar, Literal, get_args
 
@@ -14,6 +15,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, mo
 
 Level = Literal["recall", "comprehension", "inference"]
 LEVELS: tuple[Level, ...] = get_args(Level)
+SHOWN = 2_000
+"""characters of what is broken that are kept"""
+MALFORMED = "a part of a reply that is empty or malformed"
 
 
 class _Part(BaseModel):
@@ -74,18 +78,19 @@ class _List(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
     part: ClassVar[type[_Part] | None] = None
 
-    dropped: int = 0
-    """things in the list that were empty or malformed"""
+    dropped: tuple[str, ...] = ()
+    """things in the list that were empty or malformed, each as JSON, cut to `SHOWN`"""
 
     @model_validator(mode="before")
     @classmethod
     def _sort_out(cls, value: Any) -> Any:
         given = _listed(value)
-        kept = [item for item in map(cls._item, given) if item is not None]
+        pairs = [(cls._item(one), one) for one in given]
+        kept = [item for item, _ in pairs if item is not None]
         if not kept:
             said = f"none of its {len(given)} can be used" if given else "it is empty"
             raise ValueError(f'expected {{"items": [{cls.wanted()}, …]}}; {said}')
-        return {"items": kept, "dropped": len(given) - len(kept)}
+        return {"items": kept, "dropped": [_shown(one) for item, one in pairs if item is None]}
 
     @classmethod
     def _item(cls, value: Any) -> Any:
@@ -204,6 +209,14 @@ def _listed(value: Any) -> list[Any]:
 
 def _holds_parts(value: Any) -> bool:
     return isinstance(value, list | tuple) and any(isinstance(v, dict | str) for v in value)
+
+
+def _shown(value: Any) -> str:
+    """A thing of a reply as JSON, for a reader."""
+    try:
+        return json.dumps(value, ensure_ascii=False)[:SHOWN]
+    except (TypeError, ValueError, RecursionError):  # a number of too many digits
+        return f"a {type(value).__name__} that cannot be shown"
 
 
 def _not_empty(value: str) -> str:

@@ -12,7 +12,10 @@ from pydantic import BaseModel, ValidationError
 
 from lorepack.synthesis.writers.writer import Reply
 
-_THOUGHT = re.compile(r"\s*<(think|thinking|reasoning)>.*?</\1>", re.DOTALL | re.IGNORECASE)
+_THOUGHT = re.compile(
+    r"\s*<(think|thinking|thought|reasoning)>(.*?</\1>)?", re.DOTALL | re.IGNORECASE
+)
+_THOUGHT_END = re.compile(r"</(?:think|thinking|thought|reasoning)>", re.IGNORECASE)
 _FENCE = re.compile(r"```[^\n`]*\n(.*?)(?:\n[^\S\n]*```|\Z)", re.DOTALL)
 _OPENER = re.compile(r"[{\[]")
 _TRIES = 64
@@ -49,7 +52,7 @@ def checked(reply: Reply, shape: type[BaseModel] | None) -> Any:
     Raises:
         ReplyError: nothing in it, no JSON, JSON that does not fit, or it was cut off.
     """
-    said = _THOUGHT.sub("", reply.text, count=1).strip()
+    said = _aloud(reply.text, reply.finished)
     if not said:
         raise ReplyError("the reply is empty")
     if shape is not None:
@@ -57,6 +60,25 @@ def checked(reply: Reply, shape: type[BaseModel] | None) -> Any:
     if not reply.finished:
         raise ReplyError("the text is cut off before its end; write less")
     return said
+
+
+def _aloud(text: str, finished: bool) -> str:
+    """A reply without the thoughts before it.
+
+    Raises:
+        ReplyError: it thinks and comes to no end.
+    """
+    place = 0
+    while found := _THOUGHT.match(text, place):
+        if found[2] is None:
+            told = "its thoughts come to no end" if finished else "it is cut off while it thinks"
+            raise ReplyError(f"{told}; think less, and write what was asked for")
+        place = found.end()
+    text = text[place:].strip()
+    # Where a model's template opens the thoughts, the reply begins within them.
+    if not text.startswith(("{", "[", "```")) and (end := _THOUGHT_END.search(text)):
+        return text[end.end() :].strip()
+    return text
 
 
 def _structured(said: str, shape: type[BaseModel], finished: bool) -> Any:

@@ -11,20 +11,19 @@ from typing import Any
 from lorepack.facts import Fact
 from lorepack.facts.passage import Passage
 from lorepack.synthesis.coverage import Coverage
-from lorepack.synthesis.desk import Desk, Tally, Turn
+from lorepack.synthesis.desk import FORMAT, Desk, Tally, Turn
 from lorepack.synthesis.forms.form import Ask, Form, Talk
 from lorepack.synthesis.gates import Earlier, Gates
 from lorepack.synthesis.item import Item
 from lorepack.synthesis.leaks import Leaks
+from lorepack.synthesis.replies import MALFORMED, SHOWN
 from lorepack.synthesis.settings import SynthesisSettings, tagged
 from lorepack.synthesis.shelf import Shelf
 from lorepack.synthesis.stretches import Stretch
 from lorepack.synthesis.told import Told
 from lorepack.synthesis.writers.writer import Task
 
-SURPLUS = "surplus"
-_SHOWN = 2_000
-"""characters of a broken reply that are kept"""
+SURPLUS, DUPLICATE = "surplus", "duplicate"
 
 
 @dataclass
@@ -42,17 +41,22 @@ class Written:
         self._put(reason, row | ({"detail": detail} if detail else {}))
 
     def reject_reply(self, turn: Turn) -> None:
-        """Count a reply out that could not be used."""
-        assert turn.reason is not None
+        """Count out what of a reply could not be used: all of it, or parts of its list."""
+        if turn.reason is not None:
+            self._reject_text(turn, turn.reason, turn.detail, turn.text)
+        for part in getattr(turn.value, "dropped", ()):  # running text has no parts
+            self._reject_text(turn, FORMAT, MALFORMED, part)
+
+    def _reject_text(self, turn: Turn, reason: str, detail: str, text: str | None) -> None:
         task = turn.first.task
         row: dict[str, Any] = {
-            "reason": turn.reason,
-            "detail": turn.detail,
+            "reason": reason,
+            "detail": detail,
             "form": self.form.name,
             "prompt": task.prompt,
             "passage": task.passage and task.passage.id,
         }
-        self._put(turn.reason, row | ({"text": turn.text[:_SHOWN]} if turn.text else {}))
+        self._put(reason, row | ({"text": text[:SHOWN]} if text else {}))
 
     def _put(self, reason: str, row: dict[str, Any]) -> None:
         self.tally.rejected[reason] += 1
@@ -120,6 +124,10 @@ class StretchJob:
         admitted = len(self.written.items) - before
         self.written.tally.kept += admitted
         return admitted
+
+    def reject(self, draft: Item, reason: str, detail: str = "") -> None:
+        """Count a draft out that its form has no use for."""
+        self.written.reject(draft, reason, detail)
 
     def _full(self, passage: Passage) -> bool:
         so_far = self.written.items if self.form.per == "document" else self._kept[passage.id]
@@ -220,8 +228,7 @@ class Work:
         assert self._talk is not None
         assert self._job is not None
         for turn in self.turns:
-            if turn.reason is not None:
-                self._job.written.reject_reply(turn)
+            self._job.written.reject_reply(turn)
         try:
             asks = next(self._talk) if self._fresh else self._talk.send(values)
         except StopIteration:

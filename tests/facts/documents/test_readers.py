@@ -32,6 +32,14 @@ SAMPLES = {
 }
 
 
+def broken(data: bytes, name: str) -> bytes:
+    """An archive of which one part does not unpack to what it says."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        info = archive.getinfo(name)
+    at = info.header_offset + 30 + len(name) + 2
+    return data[:at] + bytes(255 - byte for byte in data[at : at + 4]) + data[at + 4 :]
+
+
 def why_not(kind: str, data: bytes) -> str:
     with pytest.raises(RowError) as caught:
         READERS[kind](data)
@@ -192,6 +200,17 @@ class TestEpub:
         assert why_not(".epub", outside) == "unreadable"  # there is no such part
         linked = epub({"a.xhtml": "<p>x</p>"}, ["/etc/passwd"])
         assert why_not(".epub", linked) == "unreadable"
+
+    def test_a_missing_or_broken_chapter_is_counted_and_the_others_are_kept(self) -> None:
+        chapters = {
+            "../../../etc/passwd": "<p>x</p>",
+            "ok.xhtml": "<p>Kept.</p>",
+            "b": "<p>Bad</p>",
+        }
+        book = read_epub(broken(epub(chapters), "OEBPS/b"))
+        assert (book.text, book.title) == ("Kept.", "Tides")
+        assert getattr(book, "missing", 0) == 2
+        assert not hasattr(read_epub(SAMPLES[".epub"]), "missing")
 
     def test_protected_text(self) -> None:
         listed = '<e><CipherReference URI="OEBPS/a.xhtml"/></e>'

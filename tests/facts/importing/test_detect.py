@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import json
 from pathlib import Path
@@ -94,14 +95,32 @@ def test_small_files(tmp_path: Path, name: str, text: str, form: str) -> None:
         ("a.tsv", "Ann\tfrom\tRome\n"),  # may be anything
         ("a.ttl", "a b c"),
         ("a.parquet", "PAR1"),
-        ("a.jsonl", ""),
-        ("a.jsonl.gz", "no gzip"),
     ],
 )
 def test_what_is_in_doubt_stays_in_doubt(tmp_path: Path, name: str, text: str) -> None:
     (tmp_path / name).write_text(text)
     with pytest.raises(InputError, match=r"format in doubt .*say it with --as FORMAT"):
         detect(tmp_path / name)
+
+
+CUT = bz2.compress(b'{"question": "q", "answer": "a"}\n' * 900)[:-20]
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "why"),
+    [
+        ("a.jsonl", b"", "the file is empty"),
+        ("a.jsonl.gz", gzip.compress(b""), "the file is empty"),
+        ("a.jsonl.gz", b"no gzip", "the compressed data is broken"),
+        ("a.jsonl.bz2", CUT, "the compressed data is broken"),  # one block, which is not whole
+        ("a.jsonl.gz", gzip.compress(bytes(1 << 20)), "nothing but zeros"),
+    ],
+)
+def test_what_cannot_be_read_says_why(tmp_path: Path, name: str, data: bytes, why: str) -> None:
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(InputError, match=why) as caught:
+        detect(tmp_path / name)
+    assert "--as" not in str(caught.value)
 
 
 def test_a_compressed_file_is_looked_into(tmp_path: Path) -> None:

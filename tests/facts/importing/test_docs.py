@@ -229,3 +229,10 @@ def test_any_bytes(tmp_path_factory: pytest.TempPathFactory, suffix: str, data: 
         assert report.read == report.passages + sum(report.rejected.values())
     finally:
         path.unlink()
+
+
+def test_chapters_that_an_e_book_lacks_are_counted(tmp_path: Path) -> None:
+    chapters = {"../../../etc/passwd": "<p>x</p>", "ok.xhtml": "<p>The tide turned at noon.</p>"}
+    (tmp_path / "book.epub").write_bytes(epub(chapters))
+    report = import_facts(tmp_path / "book.epub", tmp_path / "out.jsonl", fmt="docs")
+    assert (report.passages, report.counts["missing_chapters"]) == (1, 1)

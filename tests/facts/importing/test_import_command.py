@@ -21,7 +21,7 @@ from lorepack.errors import InputError, LorepackError
 from lorepack.facts import Fact, load
 from lorepack.facts.importing import HOMES
 
-from .published_files import DATA, needs_data
+from .published_files import DATA, needs_data, write_sample
 from .test_streams import zstd
 
 
@@ -83,6 +83,74 @@ class TestImport:
         result = run("import", source, "--as", "jsonl", "--question", "query", "--answer", "gold",
                      "--limit", 1, "--out", tmp_path / "o.jsonl", "--json")  # fmt: skip
         assert (row(result)["read"], row(result)["facts"]) == (1, 1)
+
+    @pytest.mark.parametrize(
+        "names",
+        [
+            {"--rejected": "source.jsonl"},
+            {"--rejected": "o.jsonl"},
+            {"--out": "t.jsonl", "--templates": "t.jsonl"},
+        ],
+    )
+    def test_no_file_is_needed_twice(
+        self, source: Path, tmp_path: Path, names: dict[str, str]
+    ) -> None:
+        (tmp_path / "t.jsonl").write_text('{"relation": "boss", "wordings": ["Who leads {s}?"]}\n')
+        before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+        given = {"--out": "o.jsonl", **names}
+        form = "triples" if "--templates" in names else "jsonl"
+        words = [word for name, file in given.items() for word in (name, tmp_path / file)]
+        result = run("import", form, source, *words)
+        assert "needed twice" in str(result.exception)
+        assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+    def test_passages_apart_from_the_facts(self, tmp_path: Path) -> None:
+        path, out = write_sample("squad", tmp_path), tmp_path / "o.jsonl"
+        result = run("import", "squad", path, "--out", out, "--passages", out)
+        assert "needed twice" in str(result.exception)
+
+    def test_what_another_import_set_aside_stays(self, source: Path, tmp_path: Path) -> None:
+        words = ("import", "jsonl", source, "--question", "query", "--answer", "gold", "--json")
+        for out, aside in (("a", "rejected"), ("b", "b.rejected"), ("a", "rejected")):
+            told = row(run(*words, "--out", tmp_path / f"{out}.jsonl"))
+            assert told["rejected_out"] == str(tmp_path / f"{aside}.jsonl")
+            assert json.loads(Path(told["rejected_out"]).read_text())["out"] == f"{out}.jsonl"
+
+    def test_a_try_that_finds_nothing_replaces_nothing(self, source: Path, tmp_path: Path) -> None:
+        words = ("import", "jsonl", source, "--out", tmp_path / "o.jsonl", "--question", "query")
+        row(run(*words, "--answer", "gold", "--json"))
+        before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+        source.write_text('{"query": "q", "gold": [[]]}\n')
+        result = run(*words, "--answer", "gold")
+        failed = tmp_path / "o.failed.jsonl"
+        assert f"set aside: {{'no_answer': 1}}; see {failed}" in str(result.exception)
+        assert json.loads(failed.read_text())["reason"] == "no_answer"
+        source.write_bytes(before[source])
+        assert {p: p.read_bytes() for p in tmp_path.iterdir() if p != failed} == before
+        row(run(*words, "--answer", "gold", "--json"))
+        assert not failed.exists()
+
+    @pytest.fixture
+    def dump(self, tmp_path: Path) -> Path:
+        """Facts enough, all of them about entities of one bucket, and a line that is broken."""
+        path, resource = tmp_path / "dump.nt", "http://dbpedia.org/resource"
+        born = "http://dbpedia.org/ontology/birthPlace"
+        lines = [f"<{resource}/Ann_{n}> <{born}> <{resource}/Town_{n}> .\n" for n in range(9)]
+        path.write_text("oops\n" + "".join(lines))
+        return path
+
+    def test_a_limit_of_a_dump_counts_what_was_chosen(self, dump: Path, tmp_path: Path) -> None:
+        told = row(run("import", "dbpedia", dump, "--per-relation", 0, "--limit", 4, "--out",
+                       tmp_path / "o.jsonl", "--json"))  # fmt: skip
+        assert (told["read"], told["facts"]) == (10, 4)
+
+    def test_a_dump_of_one_bucket_says_why_nothing_is_kept(
+        self, dump: Path, tmp_path: Path
+    ) -> None:
+        dump.write_text("".join(dump.read_text().splitlines(keepends=True)[1:2]))
+        result = run("import", "dbpedia", dump, "--out", tmp_path / "o.jsonl")
+        assert "'balanced_out': 1" in str(result.exception)
+        assert "--per-relation 0 takes all facts" in str(result.exception)
 
     @needs_data
     def test_a_real_file_is_told_without_help(self, tmp_path: Path) -> None:

@@ -17,6 +17,9 @@ from hypothesis import strategies as st
 from lorepack.errors import InputError, NotFoundError
 from lorepack.facts import Fact, write
 from lorepack.facts.importing import Options, import_facts
+from lorepack.facts.lines import BrokenLineError
+from lorepack.facts.rows import RowError
+from lorepack.facts.tables import rows_of_cells
 
 from .published_files import DATA, imported, made_of, needs_data
 
@@ -168,6 +171,58 @@ class TestBrokenRows:
             4: "schema_cells", 5: "schema_cells", 6: "schema_type", 7: "no_answer",
         }  # fmt: skip
 
+    @pytest.mark.parametrize(
+        ("further", "reasons"),
+        [
+            ("", {"schema_open_quote": 1}),
+            ('"and who,me\n', {"schema_open_quote": 2}),
+            ('x"\n', {"schema_open_quote": 1, "schema_cells": 1}),
+        ],
+    )
+    def test_a_stray_quote_costs_its_own_line(
+        self, tmp_path: Path, further: str, reasons: dict[str, int]
+    ) -> None:
+        rows = [f"q{n},a{n}\n" for n in range(1_000)]
+        text = "".join([*rows[:10], '"who is,me\n', *rows[10:110], further, *rows[110:]])
+        (tmp_path / "a.csv").write_text("question,answer\n" + text)
+        done = imported(tmp_path / "a.csv", "csv", tmp_path)
+        assert (done.report.facts, done.report.rejected) == (1_000, reasons)
+        assert done.rejected[0]["line"] == 12
+        assert done.rejected[0]["row"] == '"who is,me\n'
+
+    def test_a_quote_open_where_the_file_breaks_off(self, tmp_path: Path) -> None:
+        rows = [f"q{n},{n * n}\n" for n in range(20_000)]
+        data = gzip.compress(("question,answer\n" + "".join(rows)).encode(), 1, mtime=0)[:-9_000]
+        (tmp_path / "a.csv.gz").write_bytes(data)
+        whole = import_facts(tmp_path / "a.csv.gz", tmp_path / "o.jsonl", fmt="csv")
+        rows[whole.facts - 200] = '"' + rows[whole.facts - 200]
+        text = ("question,answer\n" + "".join(rows)).encode()
+        (tmp_path / "a.csv.gz").write_bytes(gzip.compress(text, 1, mtime=0)[:-9_000])
+        report = import_facts(tmp_path / "a.csv.gz", tmp_path / "o.jsonl", fmt="csv")
+        assert report.broken
+        assert report.rejected == {"schema_open_quote": 1}
+        assert report.read == report.facts + 1 > whole.facts - 150
+
+    @pytest.mark.parametrize("fmt", ["jsonl", "csv"])
+    def test_a_line_that_is_too_long(
+        self, tmp_path: Path, fmt: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("lorepack.facts.lines.LINE_LIMIT", 1 << 20)
+        good = ['{"question": "q%d", "answer": "a"}\n', "q%d,a\n"][fmt == "csv"]
+        start = "question,answer\n" if fmt == "csv" else ""
+        stray = '"q,\n' if fmt == "csv" else "oops\n"
+        text = start + good % 1 + stray + "x" * (3 << 20) + "\n" + good % 2 + "y" * (1 << 20)
+        (tmp_path / f"a.{fmt}").write_text(text)
+        done = imported(tmp_path / f"a.{fmt}", fmt, tmp_path)
+        assert [fact.question for fact in done.facts] == ["q1", "q2"]
+        assert done.report.rejected.pop("too_long") == 2
+        assert sum(done.report.rejected.values()) == 1
+        first = 3 + bool(start)
+        long = [row for row in done.rejected if row["reason"] == "too_long"]
+        assert [row["line"] for row in long] == [first, first + 2]
+        assert "more than 1 MiB" in long[0]["message"]
+        assert set(long[0]["row"]) == {"x", "…"}
+
     def test_a_table_that_breaks_off_keeps_what_was_whole(self, tmp_path: Path) -> None:
         text = "".join(f'{{"question": "q{n}", "answer": "a{n}"}}\n' for n in range(3_000))
         path = tmp_path / "a.jsonl.gz"
@@ -253,6 +308,41 @@ PIECES = st.sampled_from(
      b"\t", b'"', b"[", b"]", b"}", b"null", b"text", b"\xef\xbb\xbf", b"\xff", b"\\ud800", b"\0",
      b"PAR1", b"\r", b"1e999", b": "]
 )  # fmt: skip
+CELLS = st.sampled_from(["a", '"', '""', ",", "\n", "\r\n", "b c", '"d', 'e"', ",\n"])
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    text=st.lists(CELLS, max_size=40).map("".join), width=st.integers(1, 3), most=st.integers(1, 4)
+)
+def test_every_line_of_a_table_is_in_a_row_or_broken_by_itself(
+    text: str, width: int, most: int
+) -> None:
+    lines = text.encode().splitlines(keepends=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lorepack.facts.tables.ROW_LINES", most)
+        found = list(rows_of_cells(iter(list(enumerate(lines, 2))), ",", width))
+    numbers = [number for number, _ in found]
+    assert numbers == sorted(set(numbers))
+    assert blank(lines[: numbers[0] - 2] if numbers else lines)
+    for (number, cells), end in zip(found, [*numbers, len(lines) + 2][1:], strict=True):
+        mine = lines[number - 2 : end - 2]
+        if isinstance(cells, RowError):
+            assert blank(mine[1:])
+            assert isinstance(cells, BrokenLineError)
+            assert cells.text == mine[0]
+        else:
+            assert [row for row in parsed(mine) if row] == [cells]
+
+
+def parsed(lines: list[bytes]) -> list[list[str]]:
+    return list(csv.reader([line.decode() for line in lines], strict=True))
+
+
+def blank(lines: list[bytes]) -> bool:
+    return not any(parsed([line]) != [[]] for line in lines)
+
+
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),

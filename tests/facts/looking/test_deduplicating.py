@@ -83,4 +83,18 @@ def test_numbers_that_agree_by_chance_are_no_repeats(
 def test_the_rejected_never_replace_the_file(tmp_path: Path):
     path = made.written(tmp_path / "rejected.jsonl", [Fact("q", "a")])
     with pytest.raises(InputError, match="needed twice"):
-        dedupe(path, tmp_path / "out.jsonl")
+        dedupe(path, tmp_path / "out.jsonl", rejected=path)
+    report = dedupe(path, tmp_path / "out.jsonl")
+    assert list(read(path)) == [Fact("q", "a")]
+    assert report.rejected_out == str(tmp_path / "out.rejected.jsonl")
+
+
+def test_the_rejected_of_two_results_stand_side_by_side(tmp_path: Path):
+    path = made.written(tmp_path / "facts.jsonl", [Fact("q", "Bo"), Fact("q", "bo")])
+    outs = ("a.jsonl", "b.jsonl")
+    names = [Path(dedupe(path, tmp_path / out).rejected_out).name for out in outs]
+    assert names == ["rejected.jsonl", "b.rejected.jsonl"]
+    assert Path(dedupe(path, tmp_path / "a.jsonl").rejected_out).name == names[0]
+    for name, out in zip(names, outs, strict=True):
+        (row,) = (tmp_path / name).read_text(encoding="utf-8").splitlines()
+        assert json.loads(row)["out"] == out

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -11,9 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.facts.looking import made
 
-from lorepack.errors import InputError
+from lorepack.errors import InputError, WriteError
 from lorepack.facts import Fact, check, load, read
-from lorepack.facts.looking import merge
+from lorepack.facts.looking import merge, merging
 from lorepack.facts.looking.fingerprints import form_of
 
 QUIET = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=80)
@@ -123,3 +125,43 @@ def test_published_phone_books_that_overlap_become_one(tmp_path: Path):
     assert report.facts == len(found) == len({q for q, _ in each[0] | each[1]})
     assert {(f.question, f.answer) for f in found} <= each[0] | each[1]
     assert check(tmp_path / "out.parquet").errors == 0
+
+
+class Full(io.BytesIO):
+    """A file that holds what it is given until it has to write it: there is no space."""
+
+    def flush(self) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def close(self) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+class Stuck(Full):
+    """One that has to write at once."""
+
+    def write(self, data: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("file", [Full, Stuck])
+def test_a_full_folder_of_temporary_files_is_one_clear_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: type[io.BytesIO]
+):
+    monkeypatch.setattr("lorepack.facts.looking.spool.tempfile.TemporaryFile", file)
+    with pytest.raises(WriteError, match=r"^no room in .+ \(No space left on device\)"):
+        merged(tmp_path, [Fact("Who?", "Ann")], [Fact("who", "Ann")])
+    assert not (tmp_path / "out.jsonl").exists()
+
+
+def test_conflicts_that_nobody_reads_are_counted_and_not_worded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    worded: list[object] = []
+    row = merging._row
+    monkeypatch.setattr(merging, "_row", lambda one: worded.append(one) or row(one))
+    groups = ([Fact("Who?", "Ann")], [Fact("who", "Bo"), Fact("Who", "Cy")])
+    merged(tmp_path, *groups, prefer="first")
+    assert not worded
+    merged(tmp_path, *groups, prefer="first", conflicts=tmp_path / "c.jsonl")
+    assert len(worded) == len((tmp_path / "c.jsonl").read_text().splitlines()) == 2

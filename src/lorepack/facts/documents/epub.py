@@ -1,9 +1,10 @@
-"""EPUB: the chapters in the order of the spine, as one document."""
+"""EPUB: the chapters in the order of the spine, as one document; lost ones are counted."""
 
 from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
@@ -18,11 +19,22 @@ _PAGES = frozenset({"application/xhtml+xml", "text/html", "text/x-oeb1-document"
 CHAPTERS_LIMIT = 10_000
 
 
+@dataclass(frozen=True)
+class Incomplete(Document):
+    """A book some of whose chapters could not be read."""
+
+    missing: int = 0
+    """chapters that the archive does not hold, or that are broken in it"""
+
+
 def read_epub(data: bytes) -> Document:
     """The text of an e-book; title, language and date as its package tells them.
 
+    Returns:
+        The document; an `Incomplete` one where chapters are lost and others are not.
+
     Raises:
-        RowError: it is broken, protected, or unpacks to too much.
+        RowError: it is broken, protected, unpacks to too much, or no chapter can be read.
         InputError: lxml is not installed.
     """
     archive = Archive(data)
@@ -39,14 +51,35 @@ def read_epub(data: bytes) -> Document:
         raise RowError("too_large", f"more than {CHAPTERS_LIMIT:,} chapters")
     if "META-INF/encryption.xml" in archive and _protects(archive, names):
         raise RowError("encrypted", "the e-book's text is encrypted")
-    text = clean("\n\n".join(xhtml_text(archive.read(name)) for name in names))
+    texts = _texts(archive, names)
     told = _metadata(package)
-    return Document(
-        text,
-        title=told_title(told.get("title")),
-        language=told_language(told.get("language")),
-        date=told_date(told.get("date")),
-    )
+    fields: dict[str, Any] = {
+        "text": clean("\n\n".join(texts)),
+        "title": told_title(told.get("title")),
+        "language": told_language(told.get("language")),
+        "date": told_date(told.get("date")),
+    }
+    missing = len(names) - len(texts)
+    return Incomplete(**fields, missing=missing) if missing else Document(**fields)
+
+
+def _texts(archive: Archive, names: list[str]) -> list[str]:
+    """The chapters that can be read.
+
+    Raises:
+        RowError: none can, or the archive is not to be trusted.
+    """
+    texts, lost = [], None
+    for name in names:
+        try:
+            texts.append(xhtml_text(archive.read(name)))
+        except RowError as error:
+            if error.kind != "unreadable":
+                raise
+            lost = error
+    if lost is not None and not texts:
+        raise lost
+    return texts
 
 
 def _chapters(package: Any, folder: str) -> Iterator[str]:

@@ -34,6 +34,7 @@ from lorepack.facts.documents import (
     words_and_signs,
 )
 from lorepack.facts.documents.document import told_date, told_language, told_title
+from lorepack.facts.documents.epub import Incomplete
 from lorepack.facts.importing.format import Counted, Format, Item, Options, Where
 from lorepack.facts.importing.published import Rows, first_of, label, records
 from lorepack.facts.importing.registry import HOMES, head_of, named
@@ -153,7 +154,10 @@ def _documents(path: Path, inside: str, options: Options) -> Rows:
         if file.skipped:
             yield where, Counted(file.skipped)
         elif suffix in READERS:
-            yield where, _attempt(partial(_of_file, file.path, file.name))
+            source = _attempt(partial(_of_file, file.path, file.name))
+            yield where, source
+            if isinstance(source, Source) and isinstance(source.document, Incomplete):
+                yield from [(where, Counted("missing_chapters"))] * source.document.missing
         elif kind_of(file.path) in _RECORDS:
             yield from _records(file.path, file.name, options, alone=not path.is_dir())
         elif path.is_dir():

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lorepack.errors import InputError, LorepackError, NotFoundError, suggest
 from lorepack.facts.importing.format import Format
+from lorepack.facts.lines import unreadable
 from lorepack.facts.packed import Salvaged
 
 LISTED = 8  # files of a folder that are named
@@ -51,6 +52,8 @@ def detect(path: Path) -> Format:
     found = _fitting(path)
     if len(found) != 1:
         which = ", ".join(form.name for form in found) or _inside(path)
+        if not found and (why := _why_unread(path)):
+            raise why
         raise InputError(f"{path}: format in doubt ({which}); say it with --as FORMAT")
     return found[0]
 
@@ -86,8 +89,26 @@ def told_otherwise(path: Path, form: Format) -> str:
 
 def head_of(path: Path) -> bytes:
     """The first 64 KiB of a file, unpacked; empty where they cannot be read."""
+    return _opening(path)[0]
+
+
+def _opening(path: Path) -> tuple[bytes, Exception | None]:
+    """The head of a file, and why there is no more of it."""
     try:
         with contextlib.closing(Salvaged(path)) as handle:
-            return handle.read(HEAD)
-    except OSError:
-        return b""
+            return handle.read(HEAD), handle.error
+    except OSError as error:
+        return b"", error
+
+
+def _why_unread(path: Path) -> InputError | None:
+    """Why a file of no known format cannot be read, where that is the reason."""
+    if path.is_dir():
+        return None
+    head, error = _opening(path)
+    if error is not None:
+        return unreadable(path, "", error)
+    if not head.strip(b"\0 \t\r\n"):
+        what = "holds nothing but zeros and white space" if head else "is empty"
+        return InputError(f"{path}: the file {what}; fetch it again")
+    return None

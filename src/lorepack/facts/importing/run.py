@@ -13,9 +13,13 @@ from typing import IO, Any
 
 from lorepack import files
 from lorepack.errors import InputError, NotFoundError
+from lorepack.facts.aside import aside_of
 from lorepack.facts.fact import Fact
 from lorepack.facts.importing.format import Bulk, Counted, Format, Options, Where
+from lorepack.facts.importing.ids import Ids
 from lorepack.facts.importing.registry import detect, named, told_otherwise
+from lorepack.facts.lines import BrokenLineError
+from lorepack.facts.looking.passes import keep_apart
 from lorepack.facts.passage import Passage
 from lorepack.facts.rows import RowError
 from lorepack.facts.writing import write
@@ -69,7 +73,9 @@ def import_facts(
         options: what else is to be known of the source.
         passages: where passages go; None takes ``OUT.passages.jsonl``.
         rejected: where rows that are set aside go, each with file, line, reason and text; None
-            takes ``rejected.jsonl`` in the folder of ``out``.
+            takes ``rejected.jsonl`` in the folder of ``out``, or a name of its own where that
+            holds something else (`lorepack.facts.aside.aside_of`). A try that finds nothing
+            writes ``OUT.failed.jsonl`` instead and replaces nothing.
         progress: called with the number of rows read, now and then.
 
     Returns:
@@ -77,7 +83,8 @@ def import_facts(
 
     Raises:
         NotFoundError: no such source.
-        InputError: an unknown format, an option that it does not take, or no fact at all.
+        InputError: an unknown format, an option that it does not take, one name for two files,
+            or no fact at all.
         WriteError: no space, no permission.
     """
     options, out = options or Options(), Path(out)
@@ -87,16 +94,26 @@ def import_facts(
         options = replace(options, alias_cache=out.with_name(f"{out.stem}.aliases.sqlite"))
     start = time.monotonic()
     passages = Path(passages) if passages else out.with_name(f"{out.stem}.passages.jsonl")
-    job = _Import(form, Path(source), options, progress or (lambda rows: None))
-    aside = Path(rejected) if rejected else out.with_name("rejected.jsonl")
+    aside = Path(rejected) if rejected else aside_of(out)
+    tried = aside if rejected else out.with_name(f"{out.stem}.failed.jsonl")
+    beside = [passages if form.yields == "both" else None, options.alias_cache]
+    _keep_apart(Path(source), options, out, tried, *beside, None if tried == aside else aside)
+    job = _Import(form, Path(source), options, progress or (lambda rows: None), out.name)
     try:
-        job.write(out, passages, aside)
+        job.write(out, passages, tried)
     except (InputError, NotFoundError) as error:
         hint = "" if job.read else told_otherwise(job.source, form)
         if not hint:
             raise
         raise type(error)(f"{error}{hint}") from error
-    report = ImportReport(
+    if not job.kept.total():
+        if not job.rejected and tried != aside:
+            tried.unlink()
+        hint = told_otherwise(job.source, form)
+        raise InputError(f"{source}: no facts as {form.name} ({job.why_nothing(tried)}){hint}")
+    if tried != aside:
+        tried.replace(aside)
+    return ImportReport(
         format=form.name,
         read=job.read,
         facts=job.kept["facts"],
@@ -109,11 +126,6 @@ def import_facts(
         rejected_out=aside,
         broken=job.broken,
     )
-    if not (report.facts or report.passages):
-        why = report.broken or f"{report.read:,} rows, set aside: {report.rejected or 'none'}"
-        hint = told_otherwise(job.source, form)
-        raise InputError(f"{source}: no facts as {form.name} ({why}); see {aside}{hint}")
-    return report
 
 
 class _NothingError(Exception):
@@ -128,25 +140,27 @@ class _Import:
     source: Path
     options: Options
     progress: Callable[[int], None]
+    out: str
+    """the name of the result, for the rows that it leaves out"""
     read: int = 0
     broken: str | None = None
     kept: Counter[str] = field(default_factory=Counter)
     rejected: Counter[str] = field(default_factory=Counter)
     counts: Counter[str] = field(default_factory=Counter)
-    seen: set[int] = field(default_factory=set)
+    seen: Ids = field(default_factory=Ids)
     aside: IO[str] | None = None
     passages: IO[str] | None = None
 
     def write(self, out: Path, passages: Path, aside: Path) -> None:
         """Write what there is, each file whole or not at all; nothing but ``aside`` for nothing."""
-        with _lines(aside) as self.aside, contextlib.suppress(_NothingError):
+        with files.open_lines(aside) as self.aside, contextlib.suppress(_NothingError):
             if self.form.yields == "facts":
                 write(out, self.facts())
             elif self.form.yields == "both":
-                with _lines(passages) as self.passages:
+                with files.open_lines(passages) as self.passages:
                     write(out, self.facts())
             else:
-                with _lines(out) as self.passages:
+                with files.open_lines(out) as self.passages:
                     deque(self.facts(), maxlen=0)
 
     def facts(self) -> Iterator[Fact]:
@@ -171,8 +185,8 @@ class _Import:
                 self._reject(where, error.kind, str(error), raw)
 
     def _rows(self) -> Iterator[tuple[Where, Any]]:
-        rows, each = self.form.rows(self.source, self.options), 1
-        while self.options.limit is None or self.read < self.options.limit:
+        rows, each, taken = self.form.rows(self.source, self.options), 1, 0
+        while self.options.limit is None or taken < self.options.limit:
             try:
                 where, raw = next(rows)
             except StopIteration:
@@ -189,21 +203,22 @@ class _Import:
                 self.rejected.update(raw.rejected)
                 continue
             self.read += each
+            # Of a source that is read at once, the limit is that of the rows it chose.
+            taken += each or not isinstance(raw, RowError)
             if self.read % EVERY == 0:
                 self.progress(self.read)
             if isinstance(raw, RowError):  # a row that the reader itself could not take apart
-                self._reject(where, raw.kind, str(raw), None)
+                text = raw.text if isinstance(raw, BrokenLineError) else None
+                self._reject(where, raw.kind, str(raw), text)
             else:
                 yield where, raw
         self.progress(self.read)
 
     def _new(self, item: Fact | Passage, where: Where) -> bool:
-        key = hash((type(item), item.id))
-        if key in self.seen:
-            self._reject(where, "repeat", f"the same as an earlier one (id {item.id})", None)
-            return False
-        self.seen.add(key)
-        return True
+        if self.seen.add((type(item), item.id)):
+            return True
+        self._reject(where, "repeat", f"the same as an earlier one (id {item.id})", None)
+        return False
 
     def _keep(self, item: Fact | Passage) -> Fact | Passage:
         if isinstance(item, Passage):
@@ -216,11 +231,25 @@ class _Import:
 
     def _reject(self, where: Where, reason: str, message: str, raw: Any) -> None:
         self.rejected[reason] += 1
-        row = {"file": str(where.file), "line": where.line, "reason": reason, "message": message}
+        row = {"out": self.out, "file": str(where.file), "line": where.line, "reason": reason}
+        row["message"] = message
         if raw is not None:
             row["row"] = _shown(raw)
         assert self.aside is not None
         self.aside.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+    def why_nothing(self, tried: Path) -> str:
+        """What became of all rows, and what would keep some."""
+        if self.broken:
+            return self.broken
+        told = [f"{self.read:,} rows, set aside: {dict(sorted(self.rejected.items())) or 'none'}"]
+        if +self.counts:
+            told.append(f"counted: {dict(sorted(self.counts.items()))}")
+        if self.rejected:
+            told.append(f"see {tried}")
+        if self.counts["balanced_out"]:
+            told.append("--per-relation 0 takes all facts, balanced or not")
+        return "; ".join(told)
 
 
 def _shown(raw: Any, most: int = 2_000) -> str:
@@ -229,14 +258,18 @@ def _shown(raw: Any, most: int = 2_000) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
-@contextlib.contextmanager
-def _lines(path: Path) -> Iterator[IO[str]]:
-    """A text file, whole or not at all."""
-    with (
-        files.atomic(path) as partial,
-        open(partial, "w", encoding="utf-8", errors="replace", newline="\n") as handle,
-    ):
-        yield handle
+def _keep_apart(
+    source: Path, options: Options, out: Path, aside: Path, *beside: Path | None
+) -> None:
+    """Refuse to write over what is read, but for the result over a source.
+
+    Raises:
+        InputError: two names are the same.
+    """
+    others = (options.articles, options.templates, options.ontology, *options.aliases)
+    read = [path for path in others if path is not None]
+    keep_apart([source, *options.also, *read], [out, aside, *beside])
+    keep_apart(read, [aside, out])
 
 
 def _told_by(sources: Sequence[Path]) -> Format:

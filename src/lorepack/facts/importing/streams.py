@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import IO, Any, NoReturn
 
 from lorepack.errors import InputError, NotFoundError
-from lorepack.facts.lines import LINE_LIMIT, byte_lines, unreadable
+from lorepack.facts import lines as file_lines
+from lorepack.facts.lines import LINE_LIMIT, BrokenLineError, byte_lines, unreadable
 from lorepack.facts.packed import BROKEN, bare, opened
 
 CHUNK = 1 << 20
@@ -30,6 +31,17 @@ def lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """
     _check(path)
     yield from byte_lines(path)
+
+
+def lines_or_reasons(path: Path) -> Iterator[tuple[int, bytes | BrokenLineError]]:
+    """The same; a line that is too long is given as the reason why it is none.
+
+    Raises:
+        NotFoundError: there is no such file.
+        InputError: it is no text file, cannot be read, or breaks off.
+    """
+    _check(path)
+    yield from file_lines.lines_or_reasons(path)
 
 
 def elements(path: Path) -> Iterator[tuple[str | None, Any]]:

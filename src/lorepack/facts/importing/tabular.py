@@ -20,7 +20,13 @@ from lorepack.errors import InputError, NotFoundError, suggest
 from lorepack.facts.fact import COLUMNS
 from lorepack.facts.importing.format import Format, Item, Options, Where
 from lorepack.facts.importing.registry import HOMES, named
-from lorepack.facts.importing.streams import are_lines, elements, first_record, kind_of, lines
+from lorepack.facts.importing.streams import (
+    are_lines,
+    elements,
+    first_record,
+    kind_of,
+    lines_or_reasons,
+)
 from lorepack.facts.importing.values import as_record, fact, found, listed, plain
 from lorepack.facts.rows import KNOWN, LISTS, RowError, show_names
 from lorepack.facts.sources import JsonLines
@@ -165,27 +171,31 @@ def _number(value: Any) -> Any:
 def json_lines(path: Path, options: Options) -> Rows:
     """The objects of a file with one on each line."""
     reader = JsonLines(path)
-    for number, line in lines(path):
-        if line.isspace():
-            continue
+    for number, line in lines_or_reasons(path):
         where = Where(path, number)
-        try:
-            yield where, reader.record(line)
-        except RowError as error:
-            yield where, error
+        if isinstance(line, RowError):
+            yield where, line
+        elif not line.isspace():
+            try:
+                yield where, reader.record(line)
+            except RowError as error:
+                yield where, error
 
 
 def csv_rows(path: Path, options: Options) -> Rows:
     """The rows of a CSV file with a header, each with the line where it begins."""
-    numbered = lines(path)
-    top = next(numbered, (1, b""))[1].decode("utf-8", "surrogateescape")
+    numbered = lines_or_reasons(path)
+    first = next(numbered, (1, b""))[1]
+    if isinstance(first, RowError):
+        raise InputError(f"{path}:1: {first}, below a header")
+    top = first.decode("utf-8", "surrogateescape")
     delimiter = max(",;\t", key=top.count)
     try:
         header = next(csv.reader([top], delimiter=delimiter, strict=True), [])
     except csv.Error as error:
         raise InputError(f"{path}:1: a header that cannot be read ({error})") from None
     names = _aligned(str(path), header, options)
-    for number, cells in rows_of_cells(numbered, delimiter):
+    for number, cells in rows_of_cells(numbered, delimiter, len(names)):
         where = Where(path, number)
         if isinstance(cells, RowError):
             yield where, cells

@@ -12,6 +12,7 @@ from typing import IO, Any
 import numpy as np
 
 from lorepack import files
+from lorepack.facts.aside import aside_of
 from lorepack.facts.documents.duplicates import Seen
 from lorepack.facts.documents.tokens import WORD
 from lorepack.facts.fact import Fact
@@ -57,7 +58,8 @@ def dedupe(
         near: also leave out questions that share at least this part of their sequences of five
             words with an earlier one of the same answer, 0.5 to 1; None asks for equal ones.
         rejected: where the facts that are left out go, each with file, line, reason and the fact
-            that was kept; None takes ``rejected.jsonl`` in the folder of ``out``.
+            that was kept; None takes ``rejected.jsonl`` in the folder of ``out``, or a name of
+            its own where that holds something else (`lorepack.facts.aside.aside_of`).
         notes: where to say which fields were left out.
         progress: called as ``progress(stage, rows)``.
 
@@ -67,12 +69,12 @@ def dedupe(
         WriteError: no space, no permission.
     """
     out = Path(out)
-    aside = Path(rejected) if rejected else out.with_name("rejected.jsonl")
+    aside = Path(rejected) if rejected else aside_of(out)
     keep_apart([path], [out, aside])
     source = Passes(path, notes, progress)
     with Spool() as spool, Seen(1.0 if near is None else near) as seen:
-        job = _Dedupe(source, spool, seen if near is not None else None)
-        with files.atomic(aside) as partial, open(partial, "w", encoding="utf-8") as handle:
+        job = _Dedupe(source, spool, seen if near is not None else None, out.name)
+        with files.open_lines(aside) as handle:
             facts = write(out, job.facts(handle))
     return DedupeReport(
         str(out), source.rows, facts, job.duplicates, job.near_duplicates, str(aside)
@@ -82,8 +84,8 @@ def dedupe(
 class _Dedupe:
     """Two passes: the numbers of all rows, then a look at those that may be repeats."""
 
-    def __init__(self, source: Passes, spool: Spool, seen: Seen | None) -> None:
-        self.source, self.spool, self.seen = source, spool, seen
+    def __init__(self, source: Passes, spool: Spool, seen: Seen | None, out: str) -> None:
+        self.source, self.spool, self.seen, self.out = source, spool, seen, out
         self.duplicates = self.near_duplicates = 0
 
     def facts(self, handle: IO[str]) -> Iterator[Fact]:
@@ -132,6 +134,7 @@ class _Dedupe:
     def _rejected(self, line: int, fact: Fact, reason: str, alike: float, kept: int) -> str:
         first, place = self.spool.get(kept)
         row = {
+            "out": self.out,
             "file": str(self.source.path),
             "line": line,
             "reason": reason,

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -97,11 +97,9 @@ def _refusing(job: _Merge, conflicts: Path | str | None, prefer: str | None) -> 
     if conflicts is None:
         yield from job.facts()
     else:
-        with files.atomic(conflicts) as partial, open(partial, "w", encoding="utf-8") as handle:
-            for fact in job.facts():
-                handle.writelines(line + "\n" for line in job.told())
-                yield fact
-            handle.writelines(line + "\n" for line in job.told())
+        with files.open_lines(conflicts) as handle:
+            job.aside = handle
+            yield from job.facts()
     if job.first is not None and prefer is None:
         raise InputError(_refusal(job.first, job.conflicts, conflicts))
 
@@ -124,7 +122,8 @@ class _Merge:
         self.sources, self.prefer, self.spool = sources, prefer, spool
         self.united = self.conflicts = self.dropped = 0
         self.first: Conflict | None = None
-        self._told: list[str] = []
+        self.aside: IO[str] | None = None
+        """where conflicts are written as they are found"""
 
     def facts(self) -> Iterator[Fact]:
         """The facts of the merged file."""
@@ -153,7 +152,7 @@ class _Merge:
         for source in self.sources:
             for _, fact in source.whole():
                 question = fingerprint(form_of(fact.question))
-                rows.add((question, fingerprint(f"id\\x1f{fact.id}")))
+                rows.add((question, fingerprint(f"id\x1f{fact.id}")))
         return rows.labels()
 
     def _put_aside(self, later: np.ndarray) -> None:
@@ -185,12 +184,8 @@ class _Merge:
     def _note(self, conflict: Conflict) -> None:
         self.conflicts += 1
         self.first = self.first or conflict
-        self._told.append(json.dumps(_row(conflict), ensure_ascii=False))
-
-    def told(self) -> list[str]:
-        """The conflicts since the last call, as JSON."""
-        told, self._told = self._told, []
-        return told
+        if self.aside is not None:
+            self.aside.write(json.dumps(_row(conflict), ensure_ascii=False) + "\n")
 
 
 def _row(conflict: Conflict) -> dict[str, Any]:

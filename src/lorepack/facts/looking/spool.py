@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import tempfile
 from array import array
 from bisect import bisect_left
+from collections.abc import Iterator
 from typing import IO, Any
 
 from lorepack.errors import WriteError
@@ -29,7 +31,8 @@ class Spool:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._file.close()
+        with contextlib.suppress(OSError):  # what is not written by now is not wanted
+            self._file.close()
 
     def put(self, number: int, fact: Fact, **place: Any) -> None:
         """Keep a fact under a number above all earlier ones.
@@ -39,18 +42,21 @@ class Spool:
         """
         assert not self._numbers or number > self._numbers[-1]
         data = json.dumps([fact.to_json(), place], ensure_ascii=False).encode()
-        try:
+        with _room():
             self._file.write(data)
-        except OSError as error:
-            raise WriteError(f"no room in {tempfile.gettempdir()} ({error.strerror})") from error
         self._numbers.append(number)
         self._starts.append(self._starts[-1] + len(data))
         self._flushed = False
 
     def get(self, number: int) -> tuple[Fact, dict[str, Any]]:
-        """The fact of a number and its place."""
+        """The fact of a number and its place.
+
+        Raises:
+            WriteError: no space for the temporary file.
+        """
         if not self._flushed:
-            self._file.flush()
+            with _room():
+                self._file.flush()
             self._flushed = True
         index = bisect_left(self._numbers, number)
         start, end = self._starts[index], self._starts[index + 1]
@@ -60,3 +66,12 @@ class Spool:
     def __contains__(self, number: int) -> bool:
         index = bisect_left(self._numbers, number)
         return index < len(self._numbers) and self._numbers[index] == number
+
+
+@contextlib.contextmanager
+def _room() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        told = error.strerror or error
+        raise WriteError(f"no room in {tempfile.gettempdir()} ({told}); set TMPDIR") from error

@@ -35,9 +35,10 @@ def _write(job: Job) -> Talk:
         replies = yield [ask for _, ask in turn]
         for (place, ask), reply in zip(turn, replies, strict=True):
             if reply is not None:
+                level = ask.values["level"]
                 drafts = _drafts(ask, reply)
-                said[place] += [item.question or "" for item in drafts]
-                _admit(job, ask.passage, drafts, wanted)
+                said[place] += [item.question or "" for item in drafts if item.level == level]
+                _admit(job, ask, drafts, wanted[level])
 
 
 def _lacking(job: Job, passage: Passage, wanted: dict[str, int], said: list[str]) -> list[Ask]:
@@ -51,28 +52,30 @@ def _lacking(job: Job, passage: Passage, wanted: dict[str, int], said: list[str]
 
 
 def _drafts(ask: Ask, reply: ExamQuestions) -> list[Item]:
-    level = ask.values["level"]
     return [
         draft(
             "exam",
             ask.passage,
             question=q.question,
             answer=q.answer,
-            level=level,
+            level=q.level or ask.values["level"],
             evidence=q.evidence or None,
         )
         for q in reply.items
-        # What the writer itself holds to be of another level is not what was asked for.
-        if (q.level or level) == level
     ]
 
 
-def _admit(job: Job, passage: Passage, drafts: list[Item], wanted: dict[str, int]) -> None:
+def _admit(job: Job, ask: Ask, drafts: list[Item], wanted: int) -> None:
     """Hand in one by one, so that no level gets more than its share."""
+    level = ask.values["level"]
     for item in drafts:
-        kept = sum(other.level == item.level for other in job.kept(passage))
-        if kept < wanted[item.level or ""]:
-            job.admit(passage, [item])
+        if item.level != level:
+            # What the writer itself holds to be of another level is not what was asked for.
+            job.reject(item, "level", f"it was asked for {level}")
+        elif sum(other.level == level for other in job.kept(ask.passage)) < wanted:
+            job.admit(ask.passage, [item])
+        else:
+            job.reject(item, "surplus")
 
 
 EXAM = Form(

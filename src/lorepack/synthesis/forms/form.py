@@ -72,6 +72,10 @@ class Job(Protocol):
         """Put drafts through the gates; how many were admitted. No more than ``n`` ever are."""
         ...
 
+    def reject(self, draft: Item, reason: str, detail: str = "") -> None:
+        """Count a draft out that the form has no use for; nothing that was written is lost."""
+        ...
+
 
 @dataclass(frozen=True)
 class Form:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from lorepack.facts import Fact
+from lorepack.synthesis.rouge import rouge_l
 from lorepack.synthesis.writers.asking import Asked, by_pattern, with_gap
 from lorepack.synthesis.writers.reading import Reading, Sentence, content, one_line, reading
 from lorepack.synthesis.writers.rearranging import resolved, rewritten
@@ -26,9 +27,12 @@ from lorepack.synthesis.writers.triples import (
 from lorepack.synthesis.writers.writer import Keep, Reply, Request, Task
 from lorepack.text import normalise
 
-VERSION = 1
+VERSION = 2
 """raised with every change of what the rules write"""
 _WORDINGS = 4  # of a fact's question, besides its own, that questions on a passage are made of
+_OTHERS = 24  # wordings of which an exam may take those that are unlike what training asks
+_COMPARED = 16  # questions on a subject that such a wording is compared with
+_UNLIKE = 0.7  # ROUGE-L below which a wording is no leak
 
 
 class RuleWriter:
@@ -89,32 +93,57 @@ class _Case:
         found = found or self.told.holding(triple.object)
         return found[0].text if found else ""
 
-    def asked(self) -> list[Asked]:
-        """All questions that there are, the best first, none of them asked before."""
+    def asked(self, exam: bool = False) -> list[Asked]:
+        """All questions that there are, the best first, none of them asked before.
+
+        Those of an exam ask facts in other wordings, where there are any: both may stand then.
+        """
         made: dict[str, Asked] = {}
-        for one in self._questions():
+        for one in self._questions(self._of_exam if exam else self._of_training):
             form = normalise(one.question)
             span = f" {normalise(one.answer)} "
             if form not in self.earlier and span.strip() and span in self._form:
                 made.setdefault(form, one)
         return list(made.values())
 
-    def _questions(self) -> Iterable[Asked]:
+    def _questions(self, worded: Callable[[Fact], list[str]]) -> Iterable[Asked]:
         facts = sorted(self.facts, key=lambda fact: not self.in_focus(fact))
+        more = {fact.id: worded(fact) for fact in facts}
         for fact in facts:
-            yield self._of_fact(fact, fact.question)
+            yield self._of_fact(fact, more[fact.id][0])
         # A sentence that tells a fact was asked about, unless questions run out.
         free = [s for s in self.focus if not any(answer_in(f, s.text) for f in self.facts)]
         for sentence in self.by_weight(free):
             yield from by_pattern(self.told, sentence)
-        more = {fact.id: wordings(fact, _WORDINGS) for fact in facts if _is_worded(fact)}
-        for place in range(_WORDINGS):
+        for place in range(1, 1 + _WORDINGS):
             for fact in facts:
-                if place < len(more.get(fact.id, ())):
+                if place < len(more[fact.id]):
                     yield self._of_fact(fact, more[fact.id][place])
         gaps = [list(with_gap(self.told, s)) for s in self.by_weight(free)]
         for place in range(max(map(len, gaps), default=0)):
             yield from (asked[place] for asked in gaps if place < len(asked))
+
+    def _of_training(self, fact: Fact) -> list[str]:
+        """A fact's question and others, without the wording that an exam would ask."""
+        if not _is_worded(fact):
+            return [fact.question]
+        kept = self._of_exam(fact)[0]
+        more = [said for said in wordings(fact, 1 + _WORDINGS) if said != kept]
+        return [fact.question, *more[:_WORDINGS]]
+
+    def _of_exam(self, fact: Fact) -> list[str]:
+        """Wordings that are unlike the questions on their subject, those first that training has
+        no use for; the fact's own question where there are none."""
+        if not _is_worded(fact):
+            return [fact.question]
+        others = [other.question for other in self.facts if other.subject == fact.subject]
+        own = {fact.question, *others[:_COMPARED]}
+        unlike = []
+        for place, said in enumerate(wordings(fact, _OTHERS)):
+            nearest = max(rouge_l(said, question) for question in own)
+            if nearest < _UNLIKE:
+                unlike.append((place < _WORDINGS, nearest, place, said))
+        return [said for *_, said in sorted(unlike)] or [fact.question]
 
     def _of_fact(self, fact: Fact, question: str) -> Asked:
         answer = answer_in(fact, self.told.text) or fact.answer
@@ -254,7 +283,7 @@ def _target(task: Task, case: _Case) -> str:
 def _exam(task: Task, case: _Case) -> str:
     """By level: facts and gaps; meanings and connections; two triples of one subject joined."""
     level = str(task.values.get("level", "recall"))
-    asked = case.asked()
+    asked = case.asked(exam=True)
     if level == "inference":
         pairs = joined(case.triples)
     elif level == "comprehension":
