@@ -1,4 +1,4 @@
-"""Order, padding, labels, and the rules for examples that do not fit."""
+"""Order, and the rules for examples that do not fit."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 
 from lorepack.errors import InputError
 from lorepack.training import Example
-from lorepack.training.batches import IGNORED, collate, epoch_order, fit
-from training.toy import made
+from lorepack.training.batches import epoch_order, fit
 
 
 @given(count=st.integers(1, 300), seed=st.integers(0, 2**40), epoch=st.integers(0, 50))
@@ -23,23 +22,6 @@ def test_an_epoch_sees_every_example_once(count: int, seed: int, epoch: int) -> 
 def test_orders_differ_between_epochs_and_seeds() -> None:
     orders = {epoch_order(50, seed, epoch) for seed in (0, 1) for epoch in (0, 1, 2)}
     assert len(orders) == 6
-
-
-@given(seed=st.integers(0, 999), count=st.integers(1, 9), whole=st.booleans())
-def test_a_batch_holds_exactly_its_examples(seed: int, count: int, whole: bool) -> None:
-    examples = made(count, seed)
-    batch = collate(examples, 0, whole)
-    assert batch.input_ids.shape[1] == max(len(example.ids) for example in examples)
-    for row, example in enumerate(examples):
-        size = len(example.ids)
-        first = 1 if whole else example.answer_start
-        assert batch.input_ids[row, :size].tolist() == list(example.ids)
-        assert batch.attention_mask[row].tolist() == [
-            int(i < size) for i in range(batch.input_ids.shape[1])
-        ]
-        labels = batch.labels[row].tolist()
-        assert labels[first:size] == list(example.ids[first:])
-        assert set(labels[:first] + labels[size:]) <= {IGNORED}
 
 
 LONG = Example(tuple(range(3, 23)), 15, "long")

@@ -7,14 +7,16 @@ import torch
 import transformers as hf
 from torch import nn
 
-from lorepack.training.batches import Batch, collate
+from lorepack.training import Example
 from lorepack.training.objectives import OBJECTIVES
+from lorepack.training.rows import Rows, lay_out, split
 from tiny_models import FAMILIES, tiny
-from training.toy import made
+from training.toy import made, padded
 
 
-def plain(model: nn.Module, batch: Batch) -> torch.Tensor:
-    """-log p of every label, from all logits, written out."""
+def plain(model: nn.Module, examples: list[Example], whole: bool) -> torch.Tensor:
+    """-log p of every label, from all logits of a padded batch, written out."""
+    batch = padded(examples, whole)
     logits = model(input_ids=batch.input_ids, attention_mask=batch.attention_mask).logits
     logp = logits.double().log_softmax(-1)
     found = []
@@ -25,16 +27,18 @@ def plain(model: nn.Module, batch: Batch) -> torch.Tensor:
     return torch.stack(found)
 
 
+def rows_of(examples: list[Example], whole: bool, share: bool = False) -> Rows:
+    return lay_out([(0, whole, row) for row in split(examples, share)], 0)
+
+
 @pytest.mark.parametrize("loss", sorted(OBJECTIVES))
 @pytest.mark.parametrize("family", FAMILIES)
 def test_losses_equal_those_of_all_logits(family: str, loss: str) -> None:
     model, objective = tiny(family).double(), OBJECTIVES[loss]
-    batch = collate(made(5), 0, objective.whole)
+    rows = rows_of(made(5), objective.whole)
     with torch.no_grad():
-        got = objective(model, batch)
-        torch.testing.assert_close(got.values, plain(model, batch), rtol=1e-9, atol=1e-9)
-    counts = (batch.labels >= 0).sum(1).tolist()
-    assert got.rows.tolist() == [row for row, count in enumerate(counts) for _ in range(count)]
+        got, want = objective(model, rows), plain(model, made(5), objective.whole)
+    torch.testing.assert_close(got, want, rtol=1e-9, atol=1e-9)
 
 
 def test_soft_caps_and_logit_scales_are_kept() -> None:
@@ -54,19 +58,19 @@ def test_soft_caps_and_logit_scales_are_kept() -> None:
         model = hf.AutoModelForCausalLM.from_config(config).double().eval()
         for weight in model.parameters():
             weight.data += 0.1 * torch.randn_like(weight)
-        batch = collate(made(4), 0, False)
         with torch.no_grad():
-            got = OBJECTIVES["answer"](model, batch).values
-        torch.testing.assert_close(got, plain(model, batch).detach(), rtol=1e-9, atol=1e-9)
+            got = OBJECTIVES["answer"](model, rows_of(made(4), False))
+            want = plain(model, made(4), False)
+        torch.testing.assert_close(got, want, rtol=1e-9, atol=1e-9)
 
 
 def test_the_head_sees_only_what_the_loss_needs() -> None:
-    model, batch = tiny("llama"), collate(made(6), 0, False)
+    model, rows = tiny("llama"), rows_of(made(6), False)
     seen = []
     handle = model.get_output_embeddings().register_forward_hook(
         lambda module, args, out: seen.append(out.shape)
     )
-    OBJECTIVES["answer"](model, batch)
+    OBJECTIVES["answer"](model, rows)
     handle.remove()
-    assert seen == [(1, int((batch.labels >= 0).sum()), 256)]
+    assert seen == [(1, len(rows.targets), 256)]
     assert not model.get_output_embeddings()._forward_pre_hooks

@@ -14,8 +14,8 @@ from lorepack import lora
 from lorepack.errors import InputError, NumericError, WriteError
 from lorepack.lora import Stack
 from lorepack.training import Recipe, train
-from lorepack.training.batches import IGNORED, collate, epoch_order
-from training.toy import ToyModel, made, recipe, toy
+from lorepack.training.batches import epoch_order
+from training.toy import IGNORED, ToyModel, made, padded, recipe, toy
 
 
 def run(folder: Path, lm: ToyModel, settings: Recipe, count: int = 12, **options: Any):  # type: ignore[no-untyped-def]
@@ -54,7 +54,7 @@ def peft_losses(settings: Recipe, family: str, count: int, double: bool) -> list
         order = epoch_order(count, 5, epoch)
         for start in range(0, count, settings.batch_size):
             chosen = [examples[i] for i in order[start : start + settings.batch_size]]
-            batch = collate(chosen, 0, settings.loss == "full")
+            batch = padded(chosen, settings.loss == "full")
             logits = model(input_ids=batch.input_ids, attention_mask=batch.attention_mask).logits
             loss = torch.nn.functional.cross_entropy(
                 logits[:, :-1].flatten(0, 1), batch.labels[:, 1:].flatten(), ignore_index=IGNORED

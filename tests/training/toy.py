@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from lorepack.training import Example, Recipe
 from tiny_models import CONTEXT, tiny
@@ -53,3 +54,33 @@ def recipe(**changes: Any) -> Recipe:
         "checkpoint_every": 3,
     }
     return Recipe(**{**values, **changes})
+
+
+IGNORED = -100
+
+
+@dataclass(frozen=True)
+class Padded:
+    """The plainest batch: a row an example, padding on the right."""
+
+    input_ids: Tensor
+    """int64 (B, T)"""
+    attention_mask: Tensor
+    """int64 (B, T), 1 on real tokens"""
+    labels: Tensor
+    """int64 (B, T), the token itself where it counts in the loss, else -100"""
+
+
+def padded(examples: list[Example], whole: bool) -> Padded:
+    """Pad to the longest and mark what counts in the loss."""
+    rows, length = len(examples), max(len(example.ids) for example in examples)
+    input_ids = torch.zeros(rows, length, dtype=torch.long)
+    attention_mask = torch.zeros(rows, length, dtype=torch.long)
+    labels = torch.full((rows, length), IGNORED)
+    for row, example in enumerate(examples):
+        ids = torch.tensor(example.ids)
+        first = 1 if whole else max(1, example.answer_start)
+        input_ids[row, : len(ids)] = ids
+        attention_mask[row, : len(ids)] = 1
+        labels[row, first : len(ids)] = ids[first:]
+    return Padded(input_ids, attention_mask, labels)

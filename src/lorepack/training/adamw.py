@@ -43,6 +43,31 @@ class AdamW:
             self.moments[f"{key}.first"] = torch.zeros_like(parameter, requires_grad=False)
             self.moments[f"{key}.second"] = torch.zeros_like(parameter, requires_grad=False)
 
+    @torch.no_grad()
+    def take(self, index: int, other: AdamW, source: int) -> None:
+        """Take over an adapter of another stack: its factors, moments and count of steps.
+
+        Args:
+            index: the adapter here.
+            other: where it comes from.
+            source: the adapter there; of the same spec.
+        """
+        spec = self.stack.specs[index]
+        assert spec == other.stack.specs[source]
+        self.counts[index] = other.counts[source]
+        for name in spec.targets:
+            rank = spec.rank_of(name)
+            here, there = self.stack.sites[name], other.stack.sites[name]
+            to, origin = here.slots[index], there.slots[source]
+            for side, key in (("A", (slice(None), slice(rank))), ("B", (slice(rank),))):
+                pairs = [(getattr(here, side), getattr(there, side))]
+                pairs += [
+                    (self.moments[f"{name}.{side}.{m}"], other.moments[f"{name}.{side}.{m}"])
+                    for m in ("first", "second")
+                ]
+                for mine, theirs in pairs:
+                    mine[to][key] = theirs[origin][key]
+
     def zero_grad(self) -> None:
         """Forget the gradients."""
         for parameter in self.stack.parameters():

@@ -1,4 +1,4 @@
-"""Examples, their order, and the padded batches that a step trains on."""
+"""Examples, which of them fit the model, and their order."""
 
 from __future__ import annotations
 
@@ -9,12 +9,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from torch import Tensor
 
 from lorepack.errors import InputError
-
-IGNORED = -100
-"""the label of a token outside the loss, as PyTorch's cross entropy has it"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,18 +21,6 @@ class Example:
     answer_start: int
     """index of the answer's first token in ``ids``"""
     fact_id: str
-
-
-@dataclass(frozen=True)
-class Batch:
-    """A padded batch; padding stands on the right."""
-
-    input_ids: Tensor
-    """int64 (B, T)"""
-    attention_mask: Tensor
-    """int64 (B, T), 1 on real tokens"""
-    labels: Tensor
-    """int64 (B, T), the token itself where it counts in the loss, else `IGNORED`"""
 
 
 @dataclass(frozen=True)
@@ -112,18 +96,3 @@ def epoch_order(count: int, seed: int, epoch: int) -> tuple[int, ...]:
     digest = hashlib.blake2b(f"order/{seed}/{epoch}".encode(), digest_size=8).digest()
     draw = torch.Generator().manual_seed(int.from_bytes(digest, "big") >> 1)
     return tuple(torch.randperm(count, generator=draw).tolist())
-
-
-def collate(examples: Sequence[Example], pad_id: int, whole: bool) -> Batch:
-    """Pad examples on the right to the longest and mark what counts in the loss."""
-    rows, length = len(examples), max(len(example.ids) for example in examples)
-    input_ids = torch.full((rows, length), pad_id)
-    attention_mask = torch.zeros(rows, length, dtype=torch.long)
-    labels = torch.full((rows, length), IGNORED)
-    for row, example in enumerate(examples):
-        ids = torch.tensor(example.ids)
-        first = 1 if whole else max(1, example.answer_start)
-        input_ids[row, : len(ids)] = ids
-        attention_mask[row, : len(ids)] = 1
-        labels[row, first : len(ids)] = ids[first:]
-    return Batch(input_ids, attention_mask, labels)

@@ -1,7 +1,7 @@
-"""The state of a training job on disk: factors, moments and counters, whole or not at all.
+"""The state of a stack in training on disk: factors, moments and counters, whole or not at all.
 
 A checkpoint is a folder ``step-NNNNNNNN`` whose manifest comes last; the one before is removed
-only when the new one is complete. Without a manifest, or with another job's, it does not count.
+only when the new one is complete. Without a manifest, or with other jobs', it does not count.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import re
 import shutil
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,48 +21,44 @@ from torch import Tensor
 from lorepack import files
 from lorepack.errors import WriteError
 from lorepack.training.adamw import AdamW
+from lorepack.training.course import Progress
 
 _FACTORS, _MOMENTS, _STATE = "factors.safetensors", "moments.safetensors", "state.json"
 _NAME = re.compile(r"step-\d{8,}")
 
 
 @dataclass(frozen=True)
-class Progress:
-    """How far a job is; all that is needed beside the tensors to go on with the same bytes."""
+class State:
+    """How far the jobs of a stack are."""
 
-    step: int
-    """steps done"""
-    tokens: int
-    """tokens that counted in a loss so far"""
-    epoch_loss: float
-    """summed loss of the tokens of the current epoch so far, nats"""
-    epoch_tokens: int
-    log_bytes: int
-    """length of train.jsonl"""
-    log_sha256: str
+    tick: int
+    """steps that the stack has taken"""
+    members: dict[int, Progress]
+    """the jobs in the stack by their numbers, in the order of its adapters"""
     threads: int
     """CPU threads, which decide the order of sums"""
 
 
-def save(folder: Path, inputs: str, optimizer: AdamW, progress: Progress) -> None:
+def save(folder: Path, inputs: str, optimizer: AdamW, state: State) -> None:
     """Write the checkpoint of one step, then remove older ones.
 
     Args:
-        folder: holds the checkpoints of one job.
-        inputs: hash of everything the job depends on.
+        folder: holds the checkpoints of one stack.
+        inputs: hash of everything the jobs depend on.
         optimizer: with its stack.
-        progress: where the job stands.
+        state: where the jobs stand.
 
     Raises:
         WriteError: no space, no permission.
     """
-    place = folder / f"step-{progress.step:08d}"
+    place = folder / f"step-{state.tick:08d}"
     factors = {f"{name}.A": tensor for name, tensor in optimizer.stack.A.items()}
     factors |= {f"{name}.B": tensor for name, tensor in optimizer.stack.B.items()}
     _write(place / _FACTORS, {key: tensor.detach() for key, tensor in factors.items()})
     _write(place / _MOMENTS, optimizer.moments)
-    state = {"schema": 1, "counts": optimizer.counts, **vars(progress)}
-    files.write_json(place / _STATE, state)
+    members = [{"job": job, **asdict(progress)} for job, progress in state.members.items()]
+    row = {"tick": state.tick, "threads": state.threads, "members": members}
+    files.write_json(place / _STATE, {"schema": 2, "counts": optimizer.counts, **row})
     files.write_manifest(place, inputs, [_FACTORS, _MOMENTS, _STATE])
     for other in _found(folder):
         if other != place:
@@ -70,15 +66,16 @@ def save(folder: Path, inputs: str, optimizer: AdamW, progress: Progress) -> Non
 
 
 def newest(folder: Path, inputs: str) -> Path | None:
-    """The latest whole checkpoint of this very job; None when there is none."""
+    """The latest whole checkpoint of these very jobs; None when there is none."""
     whole = [place for place in _found(folder) if files.is_complete(place, inputs)]
     return whole[-1] if whole else None
 
 
-def peek(place: Path) -> Progress:
+def peek(place: Path) -> State:
     """The counters of a checkpoint."""
     state: dict[str, Any] = files.read_json(place / _STATE)
-    return Progress(**{key: state[key] for key in Progress.__dataclass_fields__})
+    members = {row.pop("job"): Progress(**row) for row in state["members"]}
+    return State(state["tick"], members, state["threads"])
 
 
 def restore(place: Path, optimizer: AdamW) -> None:
@@ -94,9 +91,16 @@ def restore(place: Path, optimizer: AdamW) -> None:
 
 
 def clear(folder: Path) -> None:
-    """Remove all checkpoints of a job."""
-    with contextlib.suppress(FileNotFoundError):
-        shutil.rmtree(folder)
+    """Remove all checkpoints.
+
+    Raises:
+        WriteError: no permission.
+    """
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(folder)
+    except OSError as error:
+        raise WriteError(f"cannot clear {folder}: {error.strerror or error}") from error
 
 
 def _found(folder: Path) -> list[Path]:

@@ -10,17 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lorepack.training.batches import IGNORED, Batch
-
-
-@dataclass(frozen=True)
-class TokenLosses:
-    """Losses of the tokens that count, row by row, left to right."""
-
-    values: Tensor
-    """float (P,), nats"""
-    rows: Tensor
-    """int64 (P,), the batch row of each"""
+from lorepack.training.rows import Rows
+from lorepack.training.shared_attention import attending
 
 
 @dataclass(frozen=True)
@@ -34,21 +25,18 @@ class NextToken:
     whole: bool
     """whether the question counts too, not the answer alone"""
 
-    def __call__(self, model: nn.Module, batch: Batch) -> TokenLosses:
-        """The losses of one batch; logits are computed at the positions that need them."""
-        targets = batch.labels[:, 1:]  # position t predicts t + 1
-        rows, positions = (targets != IGNORED).nonzero(as_tuple=True)
-        logits = logits_at(model, batch, rows, positions)  # (P, V)
-        values = F.cross_entropy(_wide(logits), targets[rows, positions], reduction="none")
-        return TokenLosses(values, rows)
+    def __call__(self, model: nn.Module, rows: Rows) -> Tensor:
+        """Losses (P,) in nats of the tokens that count; logits are computed for them alone."""
+        logits = logits_at(model, rows)  # (P, V)
+        return F.cross_entropy(_wide(logits), rows.targets, reduction="none")
 
 
 OBJECTIVES = {"answer": NextToken(whole=False), "full": NextToken(whole=True)}
 """the losses that a recipe can name"""
 
 
-def logits_at(model: nn.Module, batch: Batch, rows: Tensor, positions: Tensor) -> Tensor:
-    """Logits (P, V) at chosen (row, position) pairs only.
+def logits_at(model: nn.Module, rows: Rows) -> Tensor:
+    """Logits (P, V) at the positions that predict a token of the loss, and nowhere else.
 
     The output head is given just those hidden states. Whatever the family does to logits
     afterwards (Gemma's soft cap, Granite's and Cohere's scale) works element by element and so
@@ -56,12 +44,13 @@ def logits_at(model: nn.Module, batch: Batch, rows: Tensor, positions: Tensor) -
     """
     getter = getattr(model, "get_output_embeddings", None)
     head = getter() if getter is not None else None
-    inputs = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
-    if head is None:  # no single head to narrow: compute all, keep some
-        logits: Tensor = model(**inputs, use_cache=False).logits
-        return logits[rows, positions]
-    with _narrowed(head, rows, positions):
-        logits = model(**inputs, use_cache=False).logits  # (1, P, V)
+    inputs = rows.inputs(model)
+    with attending(model, rows):
+        if head is None:  # no single head to narrow: compute all, keep some
+            logits: Tensor = model(**inputs).logits
+            return logits[rows.rows, rows.positions]
+        with _narrowed(head, rows.rows, rows.positions):
+            logits = model(**inputs).logits  # (1, P, V)
     return logits[0]
 
 
