@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -90,7 +89,6 @@ def _check(example: Example, vocabulary: int, whole: bool) -> None:
         )
 
 
-@functools.lru_cache(maxsize=4)  # every step of an epoch asks for it
 def epoch_order(count: int, seed: int, epoch: int) -> tuple[int, ...]:
     """The order of ``count`` examples in one epoch: a function of seed and epoch alone."""
     digest = hashlib.blake2b(f"order/{seed}/{epoch}".encode(), digest_size=8).digest()

@@ -13,6 +13,7 @@ from lorepack import files, lora
 from lorepack.errors import LorepackError, WriteError
 from lorepack.lora import Stack
 from lorepack.training import result
+from lorepack.training.batches import Example
 from lorepack.training.job import Base, Job
 from lorepack.training.log import StepLog, begins_with
 from lorepack.training.objectives import OBJECTIVES
@@ -54,6 +55,7 @@ class Course:
         self.step = self.tokens = self.epoch_tokens = 0
         self.epoch_loss = 0.0
         self.epochs: list[dict[str, Any]] = []
+        self._order: tuple[int, tuple[int, ...]] = (0, ())  # epoch and its order, of one epoch
         self.warnings = _length_warnings(job)
         self.error: LorepackError | None = None
         self.log: StepLog | None = None
@@ -92,6 +94,15 @@ class Course:
             log_bytes=self.log.bytes,
             log_sha256=self.log.sha256,
         )
+
+    def examples(self) -> list[Example]:
+        """The examples of the next step."""
+        job, epoch = self.job, self.job.epoch_of(self.step)
+        if self._order[0] != epoch:
+            self._order = (epoch, job.order_of(epoch))
+        start = self.step % job.steps_an_epoch * job.recipe.batch_size
+        chosen = self._order[1][start : start + job.recipe.batch_size]
+        return [job.data.examples[i] for i in chosen]
 
     @property
     def done(self) -> bool:

@@ -54,6 +54,7 @@ class Engine:
         together: hash of all of them, which checkpoints belong to.
         slots: most adapters in the stack at once.
         tokens: most tokens of one forward pass, but for a job's step, which is never divided.
+        finished: jobs that are done; they stay out, unless a checkpoint counts on their company.
     """
 
     def __init__(
@@ -64,7 +65,8 @@ class Engine:
         folder: Path,
         together: str,
         slots: int,
-        tokens: int = CPU_TOKENS,
+        tokens: int,
+        finished: Collection[int],
     ) -> None:
         lm.model.requires_grad_(False).eval()
         self.lm, self.courses, self.inputs = lm, list(courses), list(inputs)
@@ -72,16 +74,11 @@ class Engine:
         self.slots, self.tokens = slots, tokens
         self.results: dict[int, TrainResult] = {}
         self.members: list[_Member] = []
-        self.queue = list(range(len(self.courses)))
-        self.skipped: frozenset[int] = frozenset()
+        self.skipped = frozenset(finished)
+        self.queue = [n for n in range(len(self.courses)) if n not in self.skipped]
         self.tick = 0
         self.threads = torch.get_num_threads()
         self.optimizer: AdamW | None = None
-
-    def skip(self, finished: Collection[int]) -> None:
-        """Leave out jobs that are done, unless a checkpoint counts on their company."""
-        self.queue = [number for number in self.queue if number not in finished]
-        self.skipped = frozenset(finished)
 
     def run(self, progress: Tick) -> dict[int, TrainResult]:
         """Train all jobs that are not done; results by number. A failed job says why itself."""
@@ -223,11 +220,11 @@ class Engine:
         losses, counts = [0.0] * len(courses), [0] * len(courses)
         with stack.attached():
             for rows in self._passes():
-                present = sorted(set(rows.owners))
                 means, tokens = self._losses(rows)
-                means[present].sum().backward()
-                for slot in present:
-                    losses[slot], counts[slot] = float(means[slot].detach()), tokens[slot]
+                means.sum().backward()  # a job without rows here adds nothing
+                told = means.detach().tolist()
+                for slot in set(rows.owners):
+                    losses[slot], counts[slot] = told[slot], tokens[slot]
         norms = optimizer.clip([course.job.recipe.clip for course in courses])
         lrs: list[float | None] = []
         for course, loss, norm in zip(courses, losses, norms, strict=True):
@@ -244,8 +241,7 @@ class Engine:
         size = 0
         for slot, member in enumerate(self.members):
             course = member.course
-            examples = course.job.examples_at(course.step)
-            mine = split(examples, member.share)
+            mine = split(course.examples(), member.share)
             cost = sum(len(e.ids) for row in mine for e in row)
             if chosen and size + cost > self.tokens:
                 yield self._rows(chosen)

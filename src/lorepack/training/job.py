@@ -16,7 +16,7 @@ from torch import nn
 
 from lorepack import files
 from lorepack.lora import AdapterSpec
-from lorepack.training.batches import Example, Fitted, epoch_order
+from lorepack.training.batches import Fitted, epoch_order
 from lorepack.training.recipe import Recipe
 from lorepack.training.schedule import lr_at
 
@@ -66,12 +66,9 @@ class Job:
         """The epoch that a step (from 0) belongs to, counted from 1."""
         return step // self.steps_an_epoch + 1
 
-    def examples_at(self, step: int) -> list[Example]:
-        """The examples of one step, from 0."""
-        epoch, number = divmod(step, self.steps_an_epoch)
-        order = epoch_order(len(self.data.examples), self.seed, epoch)
-        size = self.recipe.batch_size
-        return [self.data.examples[i] for i in order[number * size : (number + 1) * size]]
+    def order_of(self, epoch: int) -> tuple[int, ...]:
+        """The order of the examples in one epoch, counted from 1."""
+        return epoch_order(len(self.data.examples), self.seed, epoch - 1)
 
     def lr_at(self, step: int) -> float:
         """The learning rate of one step, from 0."""

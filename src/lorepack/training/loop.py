@@ -105,7 +105,7 @@ def train_many(
             jobs that write to one folder.
         WriteError: no space, no permission.
     """
-    _check_folders(orders)
+    _check_orders(orders)
     courses = [Course(_job(lm, o), o.out, o.adapter, o.on_epoch) for o in orders]
     inputs = [course.job.inputs(lm.fingerprint) for course in courses]
     outcomes: dict[int, TrainResult | LorepackError] = {}
@@ -115,8 +115,8 @@ def train_many(
             outcomes[number] = done
     if len(outcomes) < len(orders):
         together = files.hash_of([inputs, slots])
-        engine = Engine(lm, courses, inputs, Path(checkpoints), together, slots, tokens)
-        engine.skip(outcomes)
+        folder = Path(checkpoints)
+        engine = Engine(lm, courses, inputs, folder, together, slots, tokens, outcomes)
         outcomes |= engine.run(progress or (lambda done, total: None))
     return [_outcome(outcomes.get(n), course) for n, course in enumerate(courses)]
 
@@ -127,7 +127,7 @@ def _outcome(found: TrainResult | LorepackError | None, course: Course) -> Any:
     return outcome
 
 
-def _check_folders(orders: Sequence[Order]) -> None:
+def _check_orders(orders: Sequence[Order]) -> None:
     seen: set[Path] = set()
     for order in orders:
         recipe = order.recipe

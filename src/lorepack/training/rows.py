@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lorepack.llm.cache import is_plain
 from lorepack.training.batches import Example
 
 MOST = 512
@@ -88,10 +89,7 @@ def can_share(config: Any, longest: int) -> bool:
         longest: tokens of the longest example.
     """
     inner = config.get_text_config(decoder=True)
-    if inner.model_type in _BY_PLACE_IN_ROW or getattr(inner, "attention_chunk_size", None):
-        return False
-    kinds = set(getattr(inner, "layer_types", None) or ())
-    if not kinds <= {"full_attention", "sliding_attention"}:
+    if inner.model_type in _BY_PLACE_IN_ROW or not is_plain(config):
         return False
     window = getattr(inner, "sliding_window", None)
     return window is None or longest <= window
