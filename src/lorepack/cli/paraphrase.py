@@ -8,8 +8,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lorepack.cli.console import finish, json_option, progress, table
-from lorepack.cli.writing import PATH, asked_line, make_writer, rejected_rows, writer_options
-from lorepack.errors import InputError
+from lorepack.cli.writing import (
+    PATH,
+    asked_line,
+    make_writer,
+    rejected_rows,
+    require_replies,
+    writer_options,
+)
 
 if TYPE_CHECKING:
     from lorepack.synthesis import ParaphraseReport
@@ -64,11 +70,7 @@ def command(
             progress=show,
         )
     finish(report.to_json(), as_json, lambda: _show(report, n))
-    if report.failed:
-        raise InputError(
-            f"{report.failed:,} requests had no reply; all else is written, and the same command "
-            f"asks for them again (reasons: {report.rejected_out})"
-        )
+    require_replies(report.failed, report.rejected_out)
 
 
 def _show(report: ParaphraseReport, n: int) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lorepack.cli.options import gathered
+from lorepack.errors import InputError
 
 if TYPE_CHECKING:
     from lorepack.synthesis.writers import Writer
@@ -101,3 +102,16 @@ def asked_line(report: Any) -> str:
     if report.cost is not None:
         told += f"; ${report.cost:.4f}"
     return f"{told}; {report.seconds:.0f} s"
+
+
+def require_replies(failed: int, reasons: Path | str) -> None:
+    """End with 2 where requests had no reply.
+
+    Raises:
+        InputError: how many there are, and the file that says why.
+    """
+    if failed:
+        raise InputError(
+            f"{failed:,} requests had no reply; all else is written, and the same command "
+            f"asks for them again (reasons: {reasons})"
+        )

@@ -27,14 +27,28 @@ def read_passages(path: Path | str) -> Iterator[Passage]:
         NotFoundError: there is no such file.
         InputError: the first bad row, as ``file:line: …``; no passages; not a known format.
     """
+    return _passages(lines_of(path, "passages"))
+
+
+def lines_of(path: Path | str, what: str) -> JsonLines:
+    """A file of one JSON object a line.
+
+    Args:
+        path: ``.jsonl`` or ``.ndjson`` (also ``.gz``).
+        what: it holds, for the error.
+
+    Raises:
+        NotFoundError: there is no such file.
+        InputError: a folder, or not a known format.
+    """
     path = Path(path)
     if path.is_dir():
-        raise InputError(f"{path} is a folder; expected one file of passages")
+        raise InputError(f"{path} is a folder; expected one file of {what}")
     if not path.exists():
         raise NotFoundError(f"no such file: {path}")
     if format_of(path) != "jsonl":
-        raise InputError(f"{path}: passages are read from .jsonl, one object a line")
-    return _passages(JsonLines(path))
+        raise InputError(f"{path}: {what} are read from .jsonl, one object a line")
+    return JsonLines(path)
 
 
 def _passages(source: JsonLines) -> Iterator[Passage]:

@@ -10,11 +10,11 @@ from functools import cached_property
 from math import log
 from pathlib import Path
 
-from lorepack.errors import InputError, NotFoundError
+from lorepack.errors import InputError
 from lorepack.facts.passage import Passage
-from lorepack.facts.passages_file import text_field
+from lorepack.facts.passages_file import lines_of, text_field
 from lorepack.facts.rows import Record, RowError, show_names
-from lorepack.facts.sources import JsonLines, format_of
+from lorepack.facts.sources import JsonLines
 from lorepack.synthesis.item import COLUMNS, Item
 from lorepack.synthesis.words import told
 
@@ -72,14 +72,7 @@ def read_given(
         InputError: the first bad row, as ``file:line: …``; no items; a tag that is no regular
             expression with a group.
     """
-    path = Path(path)
-    if path.is_dir():
-        raise InputError(f"{path} is a folder; expected one file of items")
-    if not path.exists():
-        raise NotFoundError(f"no such file: {path}")
-    if format_of(path) != "jsonl":
-        raise InputError(f"{path}: items are read from .jsonl, one object a line")
-    return _read(JsonLines(path), _Shelf(passages), _compiled(tag), form)
+    return _read(lines_of(path, "items"), _Shelf(passages), _compiled(tag), form)
 
 
 def by_passage(given: Iterable[Given]) -> tuple[dict[str, list[Item]], list[Given]]:
