@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -23,24 +22,12 @@ from lorepack.training.adamw import AdamW
 from lorepack.training.checkpoint import State
 from lorepack.training.course import Course
 from lorepack.training.job import Base
+from lorepack.training.passes import Member, backward
 from lorepack.training.result import STEPS, TrainResult
-from lorepack.training.rows import Rows, can_share, lay_out, split
+from lorepack.training.rows import can_share
 
 Tick = Callable[[int, int], None]
 """called with steps done and steps in all, summed over the jobs"""
-
-CPU_TOKENS = 4096
-"""tokens of one forward pass on a processor: more no longer fit its caches"""
-
-
-@dataclass
-class _Member:
-    """A course that is in the stack."""
-
-    number: int
-    course: Course
-    share: bool
-    """whether its examples may share rows"""
 
 
 class Engine:
@@ -73,7 +60,7 @@ class Engine:
         self.folder, self.together = folder, together
         self.slots, self.tokens = slots, tokens
         self.results: dict[int, TrainResult] = {}
-        self.members: list[_Member] = []
+        self.members: list[Member] = []
         self.skipped = frozenset(finished)
         self.queue = [n for n in range(len(self.courses)) if n not in self.skipped]
         self.tick = 0
@@ -162,8 +149,8 @@ class Engine:
 
     def _end_epochs(self) -> None:
         """Measure the epochs that just ended, and take out the jobs that are at their end."""
-        stay: list[tuple[int, _Member]] = []
-        leave: list[tuple[int, _Member]] = []
+        stay: list[tuple[int, Member]] = []
+        leave: list[tuple[int, Member]] = []
         for slot, member in enumerate(self.members):
             course = member.course
             stop = course.error is not None
@@ -191,13 +178,13 @@ class Engine:
             self.courses[number].begin()
         self._compose([*self.members, *(self._member(number) for number in coming)])
 
-    def _member(self, number: int) -> _Member:
+    def _member(self, number: int) -> Member:
         course = self.courses[number]
         longest = max(len(example.ids) for example in course.job.data.examples)
         share = can_share(self.lm.model.config, longest)  # type: ignore[arg-type]
-        return _Member(number, course, share)
+        return Member(number, course, share)
 
-    def _compose(self, members: list[_Member]) -> None:
+    def _compose(self, members: list[Member]) -> None:
         """Put the stack together anew: who stays keeps factors, moments and count of steps."""
         old, before = self.optimizer, {m.number: slot for slot, m in enumerate(self.members)}
         self.members, self.optimizer = members, None
@@ -217,14 +204,8 @@ class Engine:
         optimizer, stack = self.optimizer, self.optimizer.stack
         stack.set_step([course.step for course in courses])
         optimizer.zero_grad()
-        losses, counts = [0.0] * len(courses), [0] * len(courses)
         with stack.attached():
-            for rows in self._passes():
-                means, tokens = self._losses(rows)
-                means.sum().backward()  # a job without rows here adds nothing
-                told = means.detach().tolist()
-                for slot in set(rows.owners):
-                    losses[slot], counts[slot] = told[slot], tokens[slot]
+            losses, counts = backward(self.lm, stack, self.members, self.tokens)
         norms = optimizer.clip([course.job.recipe.clip for course in courses])
         lrs: list[float | None] = []
         for course, loss, norm in zip(courses, losses, norms, strict=True):
@@ -234,35 +215,6 @@ class Engine:
         for course, loss, norm, count, lr in zip(courses, losses, norms, counts, lrs, strict=True):
             if lr is not None:
                 course.note(loss, count, norm, lr)
-
-    def _passes(self) -> Iterator[Rows]:
-        """The rows of the next step, in as many forward passes as the tokens ask for."""
-        chosen: list[tuple[int, bool, list]] = []  # type: ignore[type-arg]
-        size = 0
-        for slot, member in enumerate(self.members):
-            course = member.course
-            mine = split(course.examples(), member.share)
-            cost = sum(len(e.ids) for row in mine for e in row)
-            if chosen and size + cost > self.tokens:
-                yield self._rows(chosen)
-                chosen, size = [], 0
-            chosen += [(slot, course.objective.whole, row) for row in mine]
-            size += cost
-        yield self._rows(chosen)
-
-    def _rows(self, chosen: list) -> Rows:  # type: ignore[type-arg]
-        return lay_out(chosen, _pad_id(self.lm)).to(self.lm.device)
-
-    def _losses(self, rows: Rows) -> tuple[torch.Tensor, list[int]]:
-        """The mean loss (n,) of each job over its tokens in these rows, and how many they are."""
-        assert self.optimizer is not None
-        stack, count = self.optimizer.stack, len(self.members)
-        with stack.using(rows.owners, train=True):
-            values = self.members[0].course.objective(self.lm.model, rows)  # (P,)
-        tokens = torch.bincount(rows.jobs, minlength=count)
-        sums = torch.zeros(count, dtype=values.dtype, device=values.device)
-        means = sums.index_add(0, rows.jobs, values) / tokens.clamp(min=1)
-        return means, tokens.tolist()
 
     def _broken(self, course: Course, loss: float, norm: float) -> LorepackError | None:
         for what, value in (("loss", loss), ("gradient norm", norm)):
@@ -287,9 +239,3 @@ class Engine:
         progress = {member.number: member.course.progress() for member in self.members}
         state = State(self.tick, progress, torch.get_num_threads())
         checkpoint.save(self.folder, self.together, self.optimizer, state)
-
-
-def _pad_id(lm: Base) -> int:
-    """Any known token: padding is masked from attention and from the loss."""
-    pad = getattr(lm.tokenizer, "pad_token_id", None)
-    return 0 if pad is None else int(pad)

@@ -13,9 +13,10 @@ from lorepack.lora import AdapterSpec
 from lorepack.training import result
 from lorepack.training.batches import Example, fit
 from lorepack.training.course import Course, OnEpoch
-from lorepack.training.engine import CPU_TOKENS, Engine
+from lorepack.training.engine import Engine
 from lorepack.training.job import Base, Job
 from lorepack.training.objectives import OBJECTIVES
+from lorepack.training.passes import CPU_TOKENS
 from lorepack.training.recipe import Recipe
 from lorepack.training.result import TrainResult
 
