@@ -1,0 +1,163 @@
+"""Llama's layout of a decoder, forward and back for training adapters, in few passes over memory.
+
+On a processor most of a small model's step goes to what surrounds its matrix products: norms,
+rotary positions, masks, copies of factors, sums of gradients. Here each layer is four fused
+functions, and the last layer's second half runs only where the loss looks. The model's own forward
+pass stays the rule: what is computed here is checked against it, and everything that is not of
+this layout, or not plain LoRA without dropout, goes that way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lorepack.lora import Stack
+from lorepack.training.lean.attention import Attention
+from lorepack.training.lean.linear import Company, linears
+from lorepack.training.lean.norm import NormBeside
+from lorepack.training.rows import Rows, visible
+
+LAYOUTS = frozenset({"llama", "mistral", "qwen2", "qwen3"})
+"""model types of Llama's layout"""
+LONGEST = 256
+"""tokens of a row; beyond, whole score matrices cost more than they save"""
+
+
+def fits(model: nn.Module, stack: Stack, rows: Rows) -> bool:
+    """Whether this way computes what the model would.
+
+    Args:
+        model: of transformers.
+        stack: plain LoRA without dropout is needed.
+        rows: of the pass.
+    """
+    config: Any = model.config
+    weight: Tensor = model.get_input_embeddings().weight  # type: ignore[operator]
+    window = getattr(config, "sliding_window", None)
+    return (
+        config.model_type in LAYOUTS
+        and config.hidden_act == "silu"
+        and weight.device.type == "cpu"
+        and weight.dtype == torch.float32
+        and rows.input_ids.shape[1] <= LONGEST
+        and (window is None or window >= rows.take.shape[1])
+        and not any(spec.dropout for spec in stack.specs)
+        and all(isinstance(site.module, nn.Linear) for site in stack.sites.values())
+        and not _hooked(model, stack)
+    )
+
+
+def _hooked(model: nn.Module, stack: Stack) -> bool:
+    """Whether somebody listens to modules that are passed by here; the stack itself may."""
+    ours = {id(site.module) for site in stack.sites.values()}
+    called = {id(model.model.embed_tokens), id(model.model.rotary_emb)}  # type: ignore[union-attr]
+    for module in model.modules():
+        hooks = len(module._forward_hooks) + len(module._forward_pre_hooks)
+        hooks += len(module._backward_hooks) + len(module._backward_pre_hooks)
+        if hooks > (id(module) in ours) and id(module) not in called:
+            return True
+    return False
+
+
+@dataclass(frozen=True)
+class _Pass:
+    """What all layers of a forward pass share."""
+
+    company: Company
+    turn: tuple[Tensor, Tensor]
+    """cos and sin of the places, (n, T, 1, D)"""
+    hidden: Tensor
+    """(n, 1, T, T), added to scores: 0, or -inf where a token must not look"""
+
+
+def logits(model: Any, stack: Stack, rows: Rows) -> Tensor:
+    """Logits (P, V) at the positions that predict a token of the loss.
+
+    Args:
+        model: one that `fits`.
+        stack: its adapters act on the rows by their owners; it need not be attached.
+        rows: of the pass.
+    """
+    inner = model.model
+    hidden = inner.embed_tokens(rows.input_ids)  # (n, T, d)
+    cos, sin = inner.rotary_emb(hidden, rows.places)
+    given = _Pass(
+        Company(stack, rows.owners),
+        (cos[:, :, None], sin[:, :, None]),
+        torch.zeros((), dtype=hidden.dtype).where(visible(rows.segments), -torch.inf),
+    )
+    x = hidden.flatten(0, 1)  # (N, d), N = n T
+    last = len(inner.layers) - 1
+    where, back = _wanted(rows)
+    for number, layer in enumerate(inner.layers):
+        attended, x = _attended(layer, f"model.layers.{number}", x, given)
+        if number == last:  # from here on only the tokens of the loss matter
+            attended, x = attended.index_select(0, where), x.index_select(0, where)
+        x = _finished(layer, f"model.layers.{number}", attended, x, given)
+    x, _ = _normed(inner.norm, x)
+    factors = given.company.factors("lm_head")
+    if factors is None:
+        return F.linear(x.index_select(0, back), model.lm_head.weight, model.lm_head.bias)
+    (found,) = linears(x, [model.lm_head], [factors])
+    return found.index_select(0, back)
+
+
+def _attended(layer: Any, name: str, x: Tensor, given: _Pass) -> tuple[Tensor, Tensor]:
+    """Attention before its output product, (N, H D), and the residual stream beside it."""
+    attention = layer.self_attn
+    normed, x = _normed(layer.input_layernorm, x)
+    parts = [getattr(attention, f"{part}_proj") for part in "qkv"]
+    count, length = given.hidden.shape[0], given.hidden.shape[2]
+    query, key, value = (
+        part.view(count, length, -1, attention.head_dim)  # (n, T, H, D)
+        for part in _linears(normed, name, "self_attn", "qkv", parts, given)
+    )
+    if hasattr(attention, "q_norm"):
+        query, key = _normed(attention.q_norm, query)[0], _normed(attention.k_norm, key)[0]
+    out = Attention.apply(query, key, value, given.turn, given.hidden, attention.scaling)
+    return out, x
+
+
+def _finished(layer: Any, name: str, attended: Tensor, x: Tensor, given: _Pass) -> Tensor:
+    """The rest of a layer: attention's output product and the gated network, added to x (N, d)."""
+    attention, mlp = layer.self_attn, layer.mlp
+    (x,) = _linears(attended, name, "self_attn", "o", [attention.o_proj], given, x)
+    normed, x = _normed(layer.post_attention_layernorm, x)
+    gate, up = _linears(normed, name, "mlp", ("gate", "up"), [mlp.gate_proj, mlp.up_proj], given)
+    (x,) = _linears(F.silu(gate) * up, name, "mlp", ("down",), [mlp.down_proj], given, x)
+    return x
+
+
+def _linears(
+    x: Tensor,
+    layer: str,
+    part: str,
+    which: Iterable[str],
+    modules: Sequence[nn.Module],
+    given: _Pass,
+    residual: Tensor | None = None,
+) -> tuple[Tensor, ...]:
+    names = (f"{layer}.{part}.{one}_proj" for one in which)
+    return linears(x, modules, [given.company.factors(name) for name in names], residual)
+
+
+def _normed(norm: Any, x: Tensor) -> tuple[Tensor, Tensor]:
+    found: tuple[Tensor, Tensor] = NormBeside.apply(x, norm.weight, norm.variance_epsilon)
+    return found
+
+
+def _wanted(rows: Rows) -> tuple[Tensor, Tensor]:
+    """Tokens (n W,) that the loss looks at, W a row, and where each of (P,) stands among them."""
+    count, length = rows.input_ids.shape
+    each = torch.bincount(rows.rows, minlength=count)
+    width = int(each.max())
+    number = torch.arange(len(rows.rows), device=each.device) - (each.cumsum(0) - each)[rows.rows]
+    back = rows.rows * width + number
+    where = torch.arange(count, device=each.device).repeat_interleave(width) * length
+    return where.index_copy(0, back, rows.rows * length + rows.positions), back
