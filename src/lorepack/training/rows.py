@@ -11,6 +11,7 @@ row an example.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
@@ -22,8 +23,8 @@ from torch import Tensor, nn
 from lorepack.llm.cache import is_plain
 from lorepack.training.batches import Example
 
-MOST = 512
-"""tokens of a row that examples share; longer ones would be padded to each other too far"""
+MOST = 192
+"""tokens of a row that examples share, about: attention in longer ones costs more than it saves"""
 _PREFIX, _PADDING = 0, -1  # segments; an example's is its number in the row, from 1
 _BY_PLACE_IN_ROW = frozenset({"bloom", "falcon", "mamba", "mamba2", "mpt", "rwkv"})
 
@@ -101,20 +102,19 @@ def split(examples: Sequence[Example], share: bool, most: int = MOST) -> list[li
     Args:
         examples: of one step.
         share: whether rows may hold more than one.
-        most: tokens of a row that holds more than one.
+        most: tokens of a row that holds more than one, exceeded by less than one example.
     """
     if not share:
         return [[example] for example in examples]
     prefix = _common(examples)
-    rows: list[list[Example]] = []
-    size = most + 1
-    for example in examples:
-        if size + len(example.ids) - prefix > most:
-            rows.append([])
-            size = prefix
-        rows[-1].append(example)
-        size += len(example.ids) - prefix
-    return rows
+    lengths = [len(example.ids) - prefix for example in examples]
+    count = min(len(examples), math.ceil(sum(lengths) / max(1, most - prefix)))
+    rows: list[list[Example]] = [[] for _ in range(count)]
+    before = 0
+    for example, length in zip(examples, lengths, strict=True):
+        rows[before * count // sum(lengths)].append(example)  # equal rows need no padding
+        before += length
+    return [row for row in rows if row]
 
 
 def lay_out(rows: Sequence[tuple[int, bool, Sequence[Example]]], pad_id: int) -> Rows:
