@@ -104,11 +104,11 @@ def split(examples: Sequence[Example], share: bool, most: int = MOST) -> list[li
         share: whether rows may hold more than one.
         most: tokens of a row that holds more than one, exceeded by less than one example.
     """
-    if not share:
-        return [[example] for example in examples]
     prefix = _common(examples)
     lengths = [len(example.ids) - prefix for example in examples]
-    count = min(len(examples), math.ceil(sum(lengths) / max(1, most - prefix)))
+    count = math.ceil(sum(lengths) / max(1, most - prefix))
+    if not share or count >= len(examples):
+        return [[example] for example in examples]
     rows: list[list[Example]] = [[] for _ in range(count)]
     before = 0
     for example, length in zip(examples, lengths, strict=True):
