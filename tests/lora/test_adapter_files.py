@@ -261,6 +261,11 @@ def pickled(folder: Path) -> None:
             InputError,
             "magnitudes need use_dora",
         ),
+        (
+            edit_tensor(lambda t, k: t.update({"base_model.model.lm_head.weight": t[k] + 0})),
+            MismatchError,
+            "lm_head.weight differs from the base's own weight",
+        ),
         (edit_config(modules_to_save=["lm_head"]), InputError, "modules_to_save"),
         (edit_config(bias="all"), InputError, "bias='all'"),
         (edit_config(peft_type="IA3"), InputError, "expected 'LORA'"),

@@ -108,7 +108,6 @@ def test_each_kind_ends_as_it_would_alone(family: str, tmp_path: Path) -> None:
     for mine, own in zip(jobs, solo, strict=True):
         alone(lm, own)
         require_equal(mine, own, 1e-9)
-        assert losses(mine)[-1] < losses(mine)[0]
 
 
 def test_neither_company_nor_order_nor_slots_nor_passes_matter(tmp_path: Path) -> None:

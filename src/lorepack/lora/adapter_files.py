@@ -106,7 +106,8 @@ def load(folder: Path | str, model: nn.Module, *, fingerprint: str | None = None
     read = _read(folder)
     warnings = _check_base(read.provenance, fingerprint, folder)
     refuse_foreign(read.config, str(folder))
-    factors = _gathered(read.tensors, bool(read.config.get("use_dora")), folder)
+    tensors = _without_copies(read.tensors, model, folder)
+    factors = _gathered(tensors, bool(read.config.get("use_dora")), folder)
     for name, given in factors.items():
         _check_shapes(name, given, model, folder)
     ranks = {name: given[0].shape[0] for name, given in factors.items()}
@@ -169,6 +170,29 @@ def _check_base(
 def _ends(dora: bool) -> tuple[str, ...]:
     """How the keys of a target's tensors end."""
     return _ENDS if dora else _ENDS[:2]
+
+
+def _without_copies(
+    tensors: dict[str, Tensor], model: nn.Module, folder: Path
+) -> dict[str, Tensor]:
+    """The tensors without the embeddings of the base that PEFT saves beside a head's factors."""
+    embeddings = {
+        module.weight.data_ptr(): module.weight
+        for getter in ("get_input_embeddings", "get_output_embeddings")
+        if (module := getattr(model, getter, lambda: None)()) is not None
+    }
+    own = dict(model.named_parameters(remove_duplicate=False))
+    kept = {}
+    for key, tensor in tensors.items():
+        weight = own.get(key.removeprefix(_PREFIX).replace(".base_layer.", "."))
+        if weight is None or weight.data_ptr() not in embeddings:
+            kept[key] = tensor
+        elif tensor.shape != weight.shape or not torch.equal(tensor.to(weight), weight):
+            raise MismatchError(
+                f"{folder / WEIGHTS}: {key} differs from the base's own weight; an adapter with "
+                f"changed embeddings is not supported, load the base it was made for"
+            )
+    return kept
 
 
 def _gathered(tensors: dict[str, Tensor], dora: bool, folder: Path) -> Factors:
