@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from lora.made import in_peft, stack_of, tokens
 from lora.test_stack import Masked
 from lorepack.errors import InputError
-from lorepack.lora import AdapterSpec, Decompositions, Stack, merged, verify_applied
+from lorepack.lora import AdapterSpec, Decompositions, Stack, merged, save, verify_applied
 from lorepack.lora.dora import row_norms
 from tiny_models import FAMILIES, tiny
 
@@ -237,6 +238,17 @@ def test_norms_follow_every_change_of_a_factor() -> None:
         torch.testing.assert_close(got, want, rtol=1e-9, atol=1e-9)
 
 
+def test_norms_kept_while_answering_serve_the_next_step() -> None:
+    model, ids = tiny("llama"), tokens(1, 6)
+    stack = stack_of(model, [spec_of(model, kind="dora")])
+    with stack.attached():
+        with torch.inference_mode(), stack.using(0):
+            model(input_ids=ids, use_cache=False)
+        with stack.using(0, train=True):
+            model(input_ids=ids, use_cache=False).logits.sum().backward()
+    assert all(parameter.grad is not None for parameter in stack.parameters())
+
+
 def test_a_row_of_zeros_in_the_weight_stays_finite() -> None:
     model, ids = tiny("llama"), tokens(2, 8)
     model.get_submodule("model.layers.0.mlp.up_proj").weight.data[3:5] = 0  # type: ignore[union-attr,operator,index]
@@ -287,7 +299,7 @@ def test_where_only_a_is_trained_b_begins_drawn() -> None:
         assert lora_B.std() == pytest.approx(bound / 3**0.5, rel=0.2)
 
 
-def test_what_does_not_go_together_is_refused() -> None:
+def test_what_does_not_go_together_is_refused(tmp_path: Path) -> None:
     model = tiny("llama")
     with pytest.raises(InputError, match="kind dora with init pissa is not supported"):
         spec_of(model, kind="dora", init="pissa")
@@ -295,5 +307,11 @@ def test_what_does_not_go_together_is_refused() -> None:
     for one, other in ((dora, plain), (plain, dora)):
         with pytest.raises(InputError, match=r"factors of shape .* expected"):
             one.load_factors(0, other.factors(0))
+    pissa = Stack(model, [spec_of(model, init="pissa")], [0])
+    told = pytest.raises(InputError, match=r"take spec and factors from Stack\.plain")
+    with told, merged(model, pissa.specs[0], pissa.factors(0)):
+        pass
+    with told:
+        save(tmp_path, pissa.specs[0], pissa.factors(0), base_name="tiny", provenance={})
     narrow = spec_of(model, rank=32, init="pissa", roles="mlp")
     assert Stack(model, [narrow], [0]).plain(0)[0].rank == 64  # files may hold more than the width

@@ -57,9 +57,11 @@ def save(
         fan_in_fan_out: True where the targets are Conv1D (GPT-2).
 
     Raises:
+        InputError: factors of PiSSA that are not plain; see `Stack.plain`.
         NumericError: a factor holds NaN or infinity.
         WriteError: no space, no permission.
     """
+    spec.require_plain()
     folder = Path(folder)
     tensors: dict[str, Tensor] = {}
     for name in sorted(factors):

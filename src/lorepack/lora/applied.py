@@ -60,7 +60,11 @@ def merged(model: nn.Module, spec: AdapterSpec, factors: Factors) -> Iterator[No
 
     The sum is formed in the forward pass, one module at a time, so that nothing has to be put
     back and at most one merged weight exists at once.
+
+    Raises:
+        InputError: factors of PiSSA that are not plain; see `Stack.plain`.
     """
+    spec.require_plain()
     handles = []
     try:
         for name in spec.targets:

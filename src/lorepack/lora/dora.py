@@ -72,6 +72,7 @@ class Magnitudes:
         gain = (self.values / self._norms_now(A, B))[which] - 1  # (1, out) or (b, 1, out)
         return sums + gain * linear
 
+    @torch.inference_mode(False)  # what is kept must serve training too
     @torch.no_grad()
     def _norms_now(self, A: Tensor, B: Tensor) -> Tensor:
         """(k, 1, out), computed anew only when a factor was written since."""

@@ -102,6 +102,18 @@ class AdapterSpec:
         """The factor on B A on one target."""
         return scale_of(self.rank_of(target), self.alpha_of(target), self.rslora)
 
+    def require_plain(self) -> None:
+        """Refuse a spec whose factors mean something else outside of their stack.
+
+        Raises:
+            InputError: the factors began as PiSSA and are relative to where they began.
+        """
+        if self.init == "pissa":
+            raise InputError(
+                "factors that began as PiSSA stand for B A - B0 A0, got B A alone; "
+                "take spec and factors from Stack.plain"
+            )
+
     def check_fits(self, model: nn.Module) -> None:
         """Refuse ranks that no matrix of the target's shape can have.
 
