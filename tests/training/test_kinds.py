@@ -14,7 +14,8 @@ from torch.nn import functional as F
 from lorepack import lora
 from lorepack.errors import InputError
 from lorepack.lora import AdapterSpec, Stack
-from lorepack.training import Recipe, TrainResult, train
+from lorepack.training import Recipe, TrainResult, checkpoint, train
+from lorepack.training.adamw import AdamW
 from lorepack.training.batches import epoch_order
 from training.toy import IGNORED, ToyModel, made, padded, recipe, toy
 
@@ -191,6 +192,53 @@ def test_settings_that_make_no_sense_are_told_in_one_line(
         recipe().override(sets)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_what_an_adapter_began_as_moves_with_it_and_lies_in_checkpoints(tmp_path: Path) -> None:
+    model = toy().model
+    plain = AdapterSpec.for_model(model, rank=7, alpha=8, roles="all-linear")
+    pissa = AdapterSpec.for_model(model, rank=3, alpha=8, init="pissa")
+    dora = AdapterSpec.for_model(model, rank=2, alpha=8, kind="dora")
+
+    def optimizer(*specs: AdapterSpec) -> AdamW:
+        made = AdamW(Stack(model, specs, range(len(specs))), [0.0] * len(specs))
+        for site in made.stack.sites.values():  # as another machine's decomposition might give
+            for number, (_, slots, tensor) in enumerate(site.tensors()):
+                for index, slot in slots.items():
+                    rank = specs[index].rank_of(site.name)
+                    tensor.data[slot, :rank, :rank] += 0.01 * (len(specs) + number)
+        return made
+
+    def held(found: AdamW, index: int) -> dict[str, torch.Tensor]:
+        return {
+            f"{name}.{side}": tensor[slots[index]].detach().clone()
+            for name, site in found.stack.sites.items()
+            for side, slots, tensor in site.tensors()
+            if index in slots
+        }
+
+    old, new = optimizer(pissa, plain, dora), optimizer(dora, pissa)
+    for index, sides in (
+        (0, {"A", "B", "A0", "B0"}),
+        (1, {"A", "B"}),
+        (2, {"A", "B", "magnitude"}),
+    ):
+        assert {key.rsplit(".", 1)[1] for key in held(old, index)} == sides
+    for index, source in ((0, 2), (1, 0)):
+        new.take(index, old, source)
+        ours, theirs = held(new, index), held(old, source)
+        assert ours.keys() == theirs.keys()
+        for key, tensor in ours.items():
+            inside = tuple(slice(size) for size in tensor.shape)
+            assert torch.equal(tensor, theirs[key][inside]), key
+    checkpoint.save(tmp_path, "x", new, checkpoint.State(1, {}, 1))
+    place = checkpoint.newest(tmp_path, "x")
+    assert place is not None
+    again = optimizer(dora, pissa)
+    checkpoint.restore(place, again)
+    for index in (0, 1):
+        for key, tensor in held(again, index).items():
+            assert torch.equal(tensor, held(new, index)[key]), key
 
 
 def test_a_rank_above_the_width_is_named_whatever_the_beginning(tmp_path: Path) -> None:
