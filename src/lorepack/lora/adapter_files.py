@@ -179,7 +179,7 @@ def _without_copies(
 ) -> dict[str, Tensor]:
     """The tensors without the embeddings of the base that PEFT saves beside a head's factors."""
     embeddings = {
-        module.weight.data_ptr(): module.weight
+        module.weight.data_ptr()
         for getter in ("get_input_embeddings", "get_output_embeddings")
         if (module := getattr(model, getter, lambda: None)()) is not None
     }

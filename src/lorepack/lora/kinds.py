@@ -38,6 +38,8 @@ def parts_of(
     """
     principal = site.principal.slots if site.principal else {}
     magnitudes = site.magnitudes.slots if site.magnitudes else {}
+    if not (principal or magnitudes):
+        return ()
     if isinstance(rows, int):
         if rows not in principal and rows not in magnitudes:
             return ()
