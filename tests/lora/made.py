@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
@@ -23,10 +24,16 @@ def fill(stack: Stack, seed: int = 0, spread: float = 0.1) -> None:
     for index in range(len(stack)):
         draw = torch.Generator().manual_seed(seed * 1000 + index)
         factors = {
-            name: tuple(torch.randn(half.shape, generator=draw) * spread for half in halves)
-            for name, halves in stack.factors(index).items()
+            name: tuple(
+                # Magnitudes (1-D) stay near the norms that they begin as.
+                part * (1 + torch.rand(part.shape, generator=draw))
+                if part.ndim == 1
+                else torch.randn(part.shape, generator=draw) * spread
+                for part in parts
+            )
+            for name, parts in stack.factors(index).items()
         }
-        stack.load_factors(index, factors)  # type: ignore[arg-type]
+        stack.load_factors(index, factors)
 
 
 def stack_of(model: nn.Module, specs: Sequence[AdapterSpec], seed: int = 0) -> Stack:
@@ -47,10 +54,13 @@ def in_peft(model: nn.Module, stack: Stack, index: int) -> PeftModel:
         target_modules=list(spec.targets),
         rank_pattern=dict(spec.ranks),
         alpha_pattern=dict(spec.alphas),
+        use_dora=spec.kind == "dora",
     )
     wrapped = get_peft_model(copy.deepcopy(model), config)  # type: ignore[arg-type]
-    for name, (lora_A, lora_B) in stack.factors(index).items():
-        layer = wrapped.base_model.model.get_submodule(name)
-        for half, factor in ((layer.lora_A, lora_A), (layer.lora_B, lora_B)):
-            half["default"].weight.data = factor.clone()  # type: ignore[index,union-attr]
+    for name, factors in stack.factors(index).items():
+        layer: Any = wrapped.base_model.model.get_submodule(name)
+        for half, factor in zip(
+            (layer.lora_A, layer.lora_B, layer.lora_magnitude_vector), factors, strict=False
+        ):
+            half["default"].weight.data = factor.clone()
     return wrapped.eval()  # type: ignore[return-value]

@@ -20,15 +20,16 @@ from lorepack.lora import AdapterSpec, Stack
 from lorepack.lora.adapter_files import CONFIG, ORIGIN, WEIGHTS
 from tiny_models import FAMILIES, tiny
 
+HEAD = "base_model.model.lm_head"
 PROVENANCE = {"base": {"name": "tiny", "fingerprint": "a" * 64}, "seed": 1}
 
 
 def save(folder: Path, model: nn.Module, stack: Stack, **options: Any) -> None:
-    spec = stack.specs[0]
+    spec, factors = stack.plain(0)
     lora.save(
         folder,
         spec,
-        stack.factors(0),
+        factors,
         base_name="tiny",
         provenance=options.pop("provenance", PROVENANCE),
         fan_in_fan_out=lora.is_transposed(model, spec.targets),
@@ -78,6 +79,58 @@ def test_plain_peft_loads_our_folder_with_equal_logits_and_answers(
     assert (logits - model(input_ids=ids).logits).abs().max() > 1e-2
 
 
+KINDS: dict[str, dict[str, Any]] = {
+    "dora": {"kind": "dora", "rslora": True},
+    "pissa": {"init": "pissa"},
+    "pissa-rslora": {"init": "pissa", "rslora": True, "roles": "mlp"},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_plain_peft_loads_every_kind_with_equal_logits_and_answers(
+    family: str, kind: str, tmp_path: Path
+) -> None:
+    model, ids = tiny(family), tokens(2, 10)
+    values: dict[str, Any] = {"rank": 4, "alpha": 8, "roles": "all-linear", **KINDS[kind]}
+    stack = stack_of(model, [AdapterSpec.for_model(model, **values)])
+    with stack.attached(), stack.using(0), torch.no_grad():
+        unsaved = model(input_ids=ids).logits
+    save(tmp_path, model, stack)
+    config = json.loads((tmp_path / CONFIG).read_text())
+    assert (config["use_dora"], config["init_lora_weights"]) == (kind == "dora", True)
+    assert config["r"] == (4 if kind == "dora" else 8)
+    (logits, answer), (want, peft_answer) = ours(tmp_path, model, ids), theirs(tmp_path, model, ids)
+    near = 1e-5 * max(1.0, float(want.abs().max()))
+    assert (logits - want).abs().max() <= near
+    assert (logits - unsaved).abs().max() <= near
+    assert torch.equal(answer, peft_answer)
+    assert (logits - model(input_ids=ids).logits).abs().max() > 1e-2
+
+
+@pytest.mark.parametrize("tied", [False, True], ids=["own weight", "tied"])
+def test_an_adapter_on_the_head_leaves_a_shared_embedding_alone(tied: bool, tmp_path: Path) -> None:
+    model, ids = tiny("llama"), tokens(2, 10)
+    if tied:
+        model.config.tie_word_embeddings = True
+        model.tie_weights()
+        assert model.lm_head.weight is model.model.embed_tokens.weight
+    for kind in ("lora", "dora"):
+        spec = AdapterSpec.for_model(
+            model, rank=4, alpha=8, roles=("lm_head", "down_proj"), kind=kind
+        )
+        stack = stack_of(model, [spec])
+        assert lora.verify_applied(stack, 0, model, ids) <= 1e-4
+        with stack.attached(), stack.using(0), torch.no_grad():
+            seen = model(input_ids=ids, output_hidden_states=True)
+        embedded = model.get_input_embeddings()(ids)
+        assert torch.equal(seen.hidden_states[0], embedded), "the embedding is not adapted"
+        save(tmp_path / kind, model, stack)
+        logits, want = ours(tmp_path / kind, model, ids)[0], theirs(tmp_path / kind, model, ids)[0]
+        assert (logits - want).abs().max() <= 1e-5
+        assert torch.equal(logits, seen.logits)
+
+
 def test_a_layer_range_and_own_ranks_reach_peft(tmp_path: Path) -> None:
     model, ids = tiny("qwen2"), tokens(2, 10)
     targets = lora.resolve(model, ("down_proj", "q_proj"), (1, 1))
@@ -95,6 +148,9 @@ def test_a_layer_range_and_own_ranks_reach_peft(tmp_path: Path) -> None:
         ("llama", {"target_modules": "all-linear"}),
         ("gpt2", {"target_modules": "all-linear", "use_rslora": True}),
         ("gemma2", {"target_modules": ["q_proj", "down_proj"], "layers_to_transform": [1]}),
+        ("qwen3", {"target_modules": "all-linear", "use_dora": True}),
+        ("gpt2", {"target_modules": ["c_fc", "c_proj"], "use_dora": True, "use_rslora": True}),
+        ("llama", {"target_modules": ["lm_head", "up_proj"]}),
         (
             "mistral",
             {"target_modules": ["up_proj"], "layers_to_transform": 0, "layers_pattern": "layers"},
@@ -198,7 +254,17 @@ def pickled(folder: Path) -> None:
         (lambda f: (f / CONFIG).unlink(), NotFoundError, "no adapter_config.json"),
         (lambda f: (f / CONFIG).write_text("{"), InputError, "not valid JSON"),
         (lambda f: (f / CONFIG).write_text("[]"), InputError, "expected a JSON object"),
-        (edit_config(use_dora=True), InputError, "DoRA is not supported"),
+        (edit_config(use_dora=True), InputError, "has only lora_A.weight, lora_B.weight"),
+        (
+            edit_tensor(lambda t, k: t.update({f"{k[:-13]}lora_magnitude_vector": t[k][0] + 0})),
+            InputError,
+            "magnitudes need use_dora",
+        ),
+        (
+            edit_tensor(lambda t, k: t.update({f"{HEAD}.weight": torch.zeros(256, 32)})),
+            MismatchError,
+            "lm_head.weight differs from the base's own weight",
+        ),
         (edit_config(modules_to_save=["lm_head"]), InputError, "modules_to_save"),
         (edit_config(bias="all"), InputError, "bias='all'"),
         (edit_config(peft_type="IA3"), InputError, "expected 'LORA'"),

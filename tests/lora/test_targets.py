@@ -1,4 +1,4 @@
-"""Roles mean the right modules in every family, and never the head."""
+"""Roles mean the right modules in every family; the head only where it is named."""
 
 from __future__ import annotations
 
@@ -42,12 +42,20 @@ def test_a_layer_range_is_inclusive_and_suffixes_are_explicit() -> None:
     assert resolve(model, (one,)) == [one]
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_head_is_meant_only_by_its_own_name(family: str) -> None:
+    model = tiny(family)
+    assert resolve(model, "lm_head") == ["lm_head"]
+    assert resolve(model, ("lm_head", "mlp"), (1, 1)) == ["lm_head", *resolve(model, "mlp", (1, 1))]
+    assert "lm_head" not in resolve(model, "all-linear")
+
+
 @pytest.mark.parametrize(
     ("roles", "layers", "message"),
     [
         (("down_prj",), None, "unknown target 'down_prj'; did you mean down_proj?"),
         (("attentoin",), None, "did you mean attention?"),
-        (("lm_head",), None, "unknown target 'lm_head'"),
+        (("head",), None, "unknown target 'head'"),
         (("embed_tokens",), None, "unknown target"),
         (("mlp",), (0, 2), "the model has layers 0 to 1"),
         (("mlp",), (1, 0), "the model has layers 0 to 1"),

@@ -25,19 +25,32 @@ VARIED: list[dict[str, Any]] = [
     {"rank": 2, "layers": (1, 1), "lr": 3e-4, "schedule": "cosine", "warmup_steps": 2},
     {"rank": 3, "clip": 0.05, "weight_decay": 0.1, "targets": ["attention"]},
 ]
+KINDS: list[dict[str, Any]] = [
+    {"rank": 3, "kind": "dora", "lora_plus": 8.0, "dropout": 0.2, "targets": ["all-linear"]},
+    {"rank": 4, "init": "pissa", "epochs": 3, "clip": 0.5},
+    {"rank": 6, "trains": "A", "weight_decay": 0.1, "loss_average": "sample"},
+    {"rank": 5, "kind": "dora", "trains": "B", "batch_size": 3, "epochs": 1},
+    {"rank": 2, "init": "pissa", "dropout": 0.3, "scaling": "rslora", "targets": ["all-linear"]},
+    {"rank": 2, "targets": ["lm_head", "attention"], "loss": "full", "loss_average": "sample"},
+    {"rank": 4, "targets": ["lm_head"], "dropout": 0.5, "kind": "dora"},
+]
 
 
-def orders(folder: Path, count: int = 5) -> list[Order]:
+def orders(folder: Path, count: int = 5, kinds: list[dict[str, Any]] = VARIED) -> list[Order]:
     return [
         Order(
             made(9 + 2 * number, seed=number),
-            recipe(**VARIED[number % len(VARIED)]),
+            recipe(**kinds[number % len(kinds)]),
             folder / f"t{number}",
             folder / f"a{number}",
             seed=number,
         )
         for number in range(count)
     ]
+
+
+def of_all_kinds(folder: Path) -> list[Order]:
+    return orders(folder, 8, [*KINDS, VARIED[0]])
 
 
 def together(lm: ToyModel, jobs: list[Order], folder: Path, **options: Any) -> list[Any]:
@@ -84,6 +97,17 @@ def test_each_job_ends_as_it_would_alone(family: str, tmp_path: Path) -> None:
     for mine, own in zip(jobs, solo, strict=True):
         alone(lm, own)
         require_equal(mine, own, near)
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2", "phi3"])
+def test_each_kind_ends_as_it_would_alone(family: str, tmp_path: Path) -> None:
+    lm = toy(family, double=True)
+    jobs, solo = of_all_kinds(tmp_path / "many"), of_all_kinds(tmp_path / "one")
+    # Jobs come and go, so that the stack is put together anew while others go on.
+    together(lm, jobs, tmp_path, slots=6)
+    for mine, own in zip(jobs, solo, strict=True):
+        alone(lm, own)
+        require_equal(mine, own, 1e-9)
 
 
 def test_neither_company_nor_order_nor_slots_nor_passes_matter(tmp_path: Path) -> None:
@@ -137,6 +161,25 @@ def test_interrupted_anywhere_they_end_with_the_same_bytes(slots: int, tmp_path:
         work(name)
         assert files_of(tmp_path / name) == files_of(tmp_path / "whole"), stop
         assert not (tmp_path / name / "checkpoint").exists()
+
+
+def test_every_kind_interrupted_ends_with_the_same_bytes(tmp_path: Path) -> None:
+    def work(name: str, stop: int | None = None) -> None:
+        seen: list[int] = []
+
+        def progress(done: int, total: int) -> None:
+            seen.append(done)
+            if stop is not None and len(seen) > stop:
+                raise Stop
+
+        together(toy(), of_all_kinds(tmp_path / name), tmp_path / name, slots=5, progress=progress)
+
+    work("whole")
+    for stop in (4, 9):
+        with pytest.raises(Stop):
+            work(f"stopped{stop}", stop)
+        work(f"stopped{stop}")
+        assert files_of(tmp_path / f"stopped{stop}") == files_of(tmp_path / "whole"), stop
 
 
 def test_a_job_that_breaks_is_named_and_the_others_go_on(tmp_path: Path) -> None:

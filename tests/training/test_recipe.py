@@ -14,6 +14,10 @@ from lorepack.training import Recipe
 from training.toy import made, recipe
 
 VALUES: dict[str, st.SearchStrategy[Any]] = {
+    "kind": st.sampled_from(["lora", "dora"]),
+    "trains": st.sampled_from(["both", "A", "B"]),
+    "lora_plus": st.floats(1e-2, 64),
+    "loss_average": st.sampled_from(["token", "sample"]),
     "rank": st.integers(1, 512),
     "alpha": st.floats(1e-3, 1e3),
     "scaling": st.sampled_from(["lora", "rslora"]),

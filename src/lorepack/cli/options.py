@@ -50,9 +50,12 @@ facts_option = click.option(
 )
 load_options = gathered(
     "load",
-    ("device", "dtype", "revision", "trust_remote_code"),
+    ("device", "dtype", "quantize", "revision", "trust_remote_code"),
     click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, auto"),
     click.option("--dtype", default="auto", show_default=True, help="float32, bfloat16, auto"),
+    click.option(
+        "--quantize", type=click.Choice(["4bit"]), help="the frozen base in 4 bits (CUDA only)"
+    ),
     click.option("--revision", default=None, help="revision of a hub model"),
     click.option("--trust-remote-code", is_flag=True, help="run code that a model brings along"),
 )

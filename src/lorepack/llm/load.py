@@ -15,6 +15,13 @@ from transformers import PreTrainedModel
 
 from lorepack.errors import InputError, LorepackError, NotFoundError
 from lorepack.llm.chat import ChatFormat
+from lorepack.llm.quantize import (
+    BYTES,
+    check_quantize,
+    check_stored_finite,
+    options,
+    quantized_fingerprint,
+)
 from lorepack.llm.source import folder_of, read_config
 from lorepack.llm.weights import Stored, check_finite, fingerprint, stored_tensors
 
@@ -59,6 +66,7 @@ def load(
     dtype: str = "auto",
     trust_remote_code: bool = False,
     revision: str | None = None,
+    quantize: str | None = None,
 ) -> LanguageModel:
     """Load a model by name.
 
@@ -68,6 +76,8 @@ def load(
         dtype: ``auto``, ``float32``, ``bfloat16`` or ``float16``.
         trust_remote_code: whether Python files of the model may run.
         revision: branch, tag or commit on the hub.
+        quantize: ``4bit`` keeps the linear weights in 4 bits (CUDA, ``lorepack[4bit]``); its
+            fingerprint is not that of the whole weights.
 
     Returns:
         The model, frozen, with its tokenizer and chat format.
@@ -81,15 +91,23 @@ def load(
     config = read_config(folder)
     tensors = stored_tensors(folder)
     place, why_here = _device(device)
-    kind, why_this = _dtype(dtype, place, sum(tensor.size for tensor in tensors.values()))
+    check_quantize(quantize, place)
+    size = sum(tensor.size for tensor in tensors.values())
+    kind, why_this = _dtype(dtype, place, size, BYTES if quantize else None)
+    if quantize:
+        check_stored_finite(tensors)
     with _quiet():
         tokenizer = _tokenizer(folder, trust_remote_code)
-        model = _model(folder, tensors, kind, trust_remote_code)
-    model.requires_grad_(False).eval().to(place)  # type: ignore[arg-type]
+        more = options(place, kind) if quantize else {}
+        model = _model(folder, tensors, kind, trust_remote_code, more)
+    model.requires_grad_(False).eval()
+    if not quantize:  # packed weights were made where they stay
+        model.to(place)  # type: ignore[arg-type]
     check_finite(model, tensors)
     _check_vocabulary(folder, tokenizer, model)
     chat = ChatFormat(tokenizer, _stop_ids(model))
     context, why_long = _context(model, tokenizer)
+    whole = fingerprint(tensors, config)
     return LanguageModel(
         name=os.fspath(name) if isinstance(name, str) else str(folder),
         path=folder,
@@ -98,9 +116,9 @@ def load(
         chat=chat,
         device=place,
         dtype=kind,
-        fingerprint=fingerprint(tensors, config),
+        fingerprint=quantized_fingerprint(whole) if quantize else whole,
         context=context,
-        notes=(why_here, why_this, *why_long),
+        notes=(why_here, why_this, *why_long, *([f"{quantize}: as asked"] if quantize else [])),
     )
 
 
@@ -121,8 +139,10 @@ def _device(wanted: str) -> tuple[torch.device, str]:
     return device, f"{device}: as asked"
 
 
-def _dtype(wanted: str, device: torch.device, weights: int) -> tuple[torch.dtype, str]:
-    """The dtype and why; ``weights`` is the number of weights."""
+def _dtype(
+    wanted: str, device: torch.device, weights: int, packed: float | None = None
+) -> tuple[torch.dtype, str]:
+    """The dtype and why; ``weights`` is their number, ``packed`` the bytes of one if not whole."""
     room, whole = _ROOM * _memory(device), weights * 4
     if wanted not in ("auto", *DTYPES):
         raise InputError(f"dtype {wanted!r}: unknown; expected auto, {', '.join(sorted(DTYPES))}")
@@ -136,10 +156,11 @@ def _dtype(wanted: str, device: torch.device, weights: int) -> tuple[torch.dtype
         kind, why = torch.float32, f"float32: exact and fast on {device.type.upper()}"
     else:
         kind, why = torch.bfloat16, f"bfloat16: float32 needs {_gb(whole)} of {_gb(room)}"
-    need = weights * kind.itemsize
+    need = weights * (packed or kind.itemsize)
     if need > room:
+        kept = "4 bits" if packed else str(kind).removeprefix("torch.")
         raise InputError(
-            f"the weights need {_gb(need)} as {str(kind).removeprefix('torch.')}; {device} offers "
+            f"the weights need {_gb(need)} as {kept}; {device} offers "
             f"{_gb(room)}; take a smaller model, a larger device, or dtype bfloat16"
         )
     return kind, why
@@ -192,7 +213,11 @@ def _tokenizer(folder: Path, trust: bool) -> Any:
 
 
 def _model(
-    folder: Path, tensors: dict[str, Stored], dtype: torch.dtype, trust: bool
+    folder: Path,
+    tensors: dict[str, Stored],
+    dtype: torch.dtype,
+    trust: bool,
+    more: dict[str, Any],
 ) -> PreTrainedModel:
     loader: Any = transformers.AutoModelForCausalLM
     try:
@@ -204,6 +229,7 @@ def _model(
             local_files_only=True,
             ignore_mismatched_sizes=True,  # reported below, with the tensor's name
             output_loading_info=True,
+            **more,
         )
     except LorepackError:
         raise

@@ -2,16 +2,20 @@
 
 from lorepack.lora.adapter_files import LoadedAdapter, load, save
 from lorepack.lora.applied import merged, verify_applied
+from lorepack.lora.pissa import Decompositions
+from lorepack.lora.site import Factors
 from lorepack.lora.spec import AdapterSpec
-from lorepack.lora.stack import Factors, Stack
+from lorepack.lora.stack import Stack, is_adapted
 from lorepack.lora.targets import ROLES, is_transposed, resolve
 
 __all__ = [
     "ROLES",
     "AdapterSpec",
+    "Decompositions",
     "Factors",
     "LoadedAdapter",
     "Stack",
+    "is_adapted",
     "is_transposed",
     "load",
     "merged",

@@ -15,13 +15,13 @@ from torch import Tensor, nn
 from lorepack import files
 from lorepack.errors import InputError, MismatchError, NotFoundError, NumericError, WriteError
 from lorepack.lora.peft_config import config_of, refuse_foreign, selected, spec_of
+from lorepack.lora.site import Factors
 from lorepack.lora.spec import AdapterSpec, module_of
-from lorepack.lora.stack import Factors
 from lorepack.lora.targets import sizes
 
 CONFIG, WEIGHTS, ORIGIN = "adapter_config.json", "adapter_model.safetensors", "lorepack.json"
 _PREFIX = "base_model.model."
-_ENDS = (".lora_A.weight", ".lora_B.weight")
+_ENDS = (".lora_A.weight", ".lora_B.weight", ".lora_magnitude_vector")
 
 
 @dataclass(frozen=True)
@@ -50,20 +50,22 @@ def save(
     Args:
         folder: made when missing; the three files replace older ones.
         spec: rank, alpha, targets by full module name.
-        factors: target -> (lora_A (r, in), lora_B (out, r)), float.
+        factors: target -> (lora_A (r, in), lora_B (out, r)) and of DoRA magnitudes (out,), float.
         base_name: the base model's name or path, for readers.
         provenance: kept as lorepack.json; ``{"base": {"fingerprint": …}}`` binds the adapter to
             its base.
         fan_in_fan_out: True where the targets are Conv1D (GPT-2).
 
     Raises:
+        InputError: factors of PiSSA that are not plain; see `Stack.plain`.
         NumericError: a factor holds NaN or infinity.
         WriteError: no space, no permission.
     """
+    spec.require_plain()
     folder = Path(folder)
     tensors: dict[str, Tensor] = {}
     for name in sorted(factors):
-        for end, factor in zip(_ENDS, factors[name], strict=True):
+        for end, factor in zip(_ends(spec.kind == "dora"), factors[name], strict=True):
             _require_finite(factor, f"{name}{end}", str(folder))
             tensors[f"{_PREFIX}{name}{end}"] = factor.detach().cpu().contiguous()
     try:
@@ -106,10 +108,11 @@ def load(folder: Path | str, model: nn.Module, *, fingerprint: str | None = None
     read = _read(folder)
     warnings = _check_base(read.provenance, fingerprint, folder)
     refuse_foreign(read.config, str(folder))
-    factors = _pair(read.tensors, folder)
-    for name, (lora_A, lora_B) in factors.items():
-        _check_shapes(name, lora_A, lora_B, model, folder)
-    ranks = {name: lora_A.shape[0] for name, (lora_A, _) in factors.items()}
+    tensors = _without_copies(read.tensors, model, folder)
+    factors = _gathered(tensors, bool(read.config.get("use_dora")), folder)
+    for name, given in factors.items():
+        _check_shapes(name, given, model, folder)
+    ranks = {name: given[0].shape[0] for name, given in factors.items()}
     absent = sorted(selected(read.config, model) - set(factors))
     if absent:
         warnings.append(
@@ -166,35 +169,74 @@ def _check_base(
     return []
 
 
-def _pair(tensors: dict[str, Tensor], folder: Path) -> Factors:
+def _ends(dora: bool) -> tuple[str, ...]:
+    """How the keys of a target's tensors end."""
+    return _ENDS if dora else _ENDS[:2]
+
+
+def _without_copies(
+    tensors: dict[str, Tensor], model: nn.Module, folder: Path
+) -> dict[str, Tensor]:
+    """The tensors without the embeddings of the base that PEFT saves beside a head's factors."""
+    embeddings = {
+        module.weight.data_ptr()
+        for getter in ("get_input_embeddings", "get_output_embeddings")
+        if (module := getattr(model, getter, lambda: None)()) is not None
+    }
+    own = dict(model.named_parameters(remove_duplicate=False))
+    kept = {}
+    for key, tensor in tensors.items():
+        weight = own.get(key.removeprefix(_PREFIX).replace(".base_layer.", "."))
+        if weight is None or weight.data_ptr() not in embeddings:
+            kept[key] = tensor
+        elif tensor.shape != weight.shape or not torch.equal(tensor.to(weight), weight):
+            raise MismatchError(
+                f"{folder / WEIGHTS}: {key} differs from the base's own weight; an adapter with "
+                f"changed embeddings is not supported, load the base it was made for"
+            )
+    return kept
+
+
+def _gathered(tensors: dict[str, Tensor], dora: bool, folder: Path) -> Factors:
     """Tensors by PEFT's keys -> factors by module name."""
-    halves: dict[str, dict[str, Tensor]] = {}
+    ends = _ends(dora)
+    found: dict[str, dict[str, Tensor]] = {}
     for key, tensor in sorted(tensors.items()):
-        end = next((end for end in _ENDS if key.endswith(end)), None)
+        end = next((end for end in ends if key.endswith(end)), None)
         if end is None or not key.startswith(_PREFIX):
             raise InputError(
-                f"{folder / WEIGHTS}: unknown tensor {key}; "
-                f"expected {_PREFIX}MODULE{_ENDS[0]} and {_ENDS[1]} only"
+                f"{folder / WEIGHTS}: unknown tensor {key}; expected {_PREFIX}MODULE with "
+                f"{', '.join(ends)} only{_hint(key)}"
             )
         _require_finite(tensor, key, str(folder / WEIGHTS))
-        halves.setdefault(key[len(_PREFIX) : -len(end)], {})[end] = tensor.float()
-    if not halves:
+        found.setdefault(key[len(_PREFIX) : -len(end)], {})[end] = tensor.float()
+    if not found:
         raise InputError(f"{folder / WEIGHTS}: holds no factors")
-    for name, half in halves.items():
-        if len(half) != 2:
-            raise InputError(f"{folder / WEIGHTS}: {name} has only {next(iter(half))[1:]}")
-    return {name: (half[_ENDS[0]], half[_ENDS[1]]) for name, half in halves.items()}
+    for name, given in found.items():
+        if len(given) != len(ends):
+            raise InputError(
+                f"{folder / WEIGHTS}: {name} has only {', '.join(end[1:] for end in given)}"
+            )
+    return {name: tuple(given[end] for end in ends) for name, given in found.items()}
 
 
-def _check_shapes(
-    name: str, lora_A: Tensor, lora_B: Tensor, model: nn.Module, folder: Path
-) -> None:
+def _hint(key: str) -> str:
+    return "; magnitudes need use_dora in adapter_config.json" if key.endswith(_ENDS[2]) else ""
+
+
+def _check_shapes(name: str, given: tuple[Tensor, ...], model: nn.Module, folder: Path) -> None:
     width, out = sizes(module_of(model, name))
-    rank = lora_A.shape[0]
-    got = f"lora_A {tuple(lora_A.shape)}, lora_B {tuple(lora_B.shape)}"
-    if tuple(lora_A.shape[1:]) != (width,) or tuple(lora_B.shape) != (out, rank) or rank < 1:
+    rank = given[0].shape[0]
+    want = ((rank, width), (out, rank), (out,))[: len(given)]
+    if tuple(tuple(tensor.shape) for tensor in given) != want or rank < 1:
+        got = ", ".join(
+            f"{end.split('.')[1]} {tuple(tensor.shape)}"
+            for end, tensor in zip(_ENDS, given, strict=False)
+        )
+        magnitudes = f", magnitudes ({out},)" if len(given) == 3 else ""
         raise MismatchError(
-            f"{folder}: {name} has {got}, expected (r, {width}) and ({out}, r) for this base"
+            f"{folder}: {name} has {got}, expected (r, {width}) and ({out}, r){magnitudes} "
+            f"for this base"
         )
 
 

@@ -10,12 +10,11 @@ from torch import nn
 
 from lorepack.errors import InputError
 from lorepack.lora.spec import AdapterSpec
-from lorepack.lora.targets import linear_names
+from lorepack.lora.targets import head_names, linear_names
 
 # Options that change what is computed and that the stack does not do: a value here that is not
 # empty refuses the file.
 _REFUSED = {
-    "use_dora": "DoRA",
     "modules_to_save": "whole modules beside the factors (modules_to_save)",
     "trainable_token_indices": "trained token embeddings",
     "target_parameters": "factors on bare parameters (target_parameters)",
@@ -52,7 +51,7 @@ def config_of(spec: AdapterSpec, base_name: str, fan_in_fan_out: bool) -> dict[s
         "rank_pattern": {name: spec.ranks[name] for name in sorted(spec.ranks)},
         "target_modules": list(spec.targets),
         "task_type": "CAUSAL_LM",
-        "use_dora": False,
+        "use_dora": spec.kind == "dora",
         "use_rslora": spec.rslora,
     }
 
@@ -92,11 +91,12 @@ def spec_of(config: Mapping[str, Any], ranks: Mapping[str, int], where: str) -> 
         dropout=float(config.get("lora_dropout") or 0.0),
         ranks={name: got for name, got in ranks.items() if got != rank},
         alphas={name: got for name, got in alphas.items() if got != alpha},
+        kind="dora" if config.get("use_dora") else "lora",
     )
 
 
 def refuse_foreign(config: Mapping[str, Any], where: str) -> None:
-    """Refuse every adapter that computes something else than y + s · B A x.
+    """Refuse every adapter that computes something else than LoRA or DoRA.
 
     Raises:
         InputError: names the feature.
@@ -124,9 +124,10 @@ def selected(config: Mapping[str, Any], model: nn.Module) -> set[str]:
     or suffixes, which layers_to_transform and layers_pattern narrow.
     """
     names, targets = linear_names(model), config.get("target_modules")
+    if isinstance(targets, str) and targets.lower() == "all-linear":
+        return set(names)
+    names += head_names(model)
     if isinstance(targets, str):
-        if targets.lower() == "all-linear":
-            return set(names)
         try:
             return {name for name in names if re.fullmatch(targets, name)}
         except re.error as error:

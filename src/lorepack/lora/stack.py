@@ -6,9 +6,8 @@ One adapter is a stack of one.
 
 from __future__ import annotations
 
-import hashlib
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -17,29 +16,10 @@ from torch import Tensor, nn
 
 from lorepack.errors import InputError
 from lorepack.lora.dropout import keep_mask, mask_key
-from lorepack.lora.spec import AdapterSpec, module_of
-from lorepack.lora.targets import sizes
-
-Factors = dict[str, tuple[Tensor, Tensor]]
-"""target -> (lora_A (r, in), lora_B (out, r)), the shapes of PEFT's files"""
-
-
-@dataclass(eq=False)
-class Site:
-    """One adapted module and the factors of every adapter that targets it.
-
-    Ranks are padded with zeros to the largest one. A padded column of A meets a padded row of B,
-    so both gradients are exactly zero and the padding never trains.
-    """
-
-    name: str
-    module: nn.Module
-    A: nn.Parameter
-    """(m, in, R), m the adapters that target this module"""
-    B: nn.Parameter
-    """(m, R, out)"""
-    slots: dict[int, int]
-    """adapter -> its place in A and B"""
+from lorepack.lora.kinds import Part, parts_of, with_kinds
+from lorepack.lora.pissa import Decompositions, plain_spec
+from lorepack.lora.site import Factors, Site, site_of
+from lorepack.lora.spec import AdapterSpec
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +43,8 @@ class _Plan:
     """(b,)"""
     in_order: bool
     """whether the rows are the site's adapters, one each, in the order of their factors"""
+    parts: tuple[Part, ...]
+    """those whose adapters do more than LoRA"""
 
 
 class Stack:
@@ -73,8 +55,10 @@ class Stack:
         specs: one a adapter.
         seeds: one an adapter, for its first factors and its dropout. What an adapter draws does
             not depend on the others.
+        found: decompositions that another stack of this model has made, for PiSSA.
 
-    A starts uniform in ±1/√in, as PEFT's does (Kaiming, a = √5); B starts at zero.
+    A starts uniform in ±1/√in, as PEFT's does (Kaiming, a = √5); B starts at zero. Other
+    beginnings: see `AdapterSpec.init`.
 
     Raises:
         InputError: as many seeds as specs are needed; a target must be linear.
@@ -82,7 +66,11 @@ class Stack:
     """
 
     def __init__(
-        self, model: nn.Module, specs: Sequence[AdapterSpec], seeds: Sequence[int]
+        self,
+        model: nn.Module,
+        specs: Sequence[AdapterSpec],
+        seeds: Sequence[int],
+        found: Decompositions | None = None,
     ) -> None:
         if len(specs) != len(seeds) or not specs:
             raise InputError(f"a stack needs one seed an adapter, got {len(specs)}, {len(seeds)}")
@@ -90,7 +78,8 @@ class Stack:
         self.specs = tuple(specs)
         self.seeds = tuple(seeds)
         names = sorted({target for spec in specs for target in spec.targets})
-        self.sites = {name: self._site(name) for name in names}
+        found = found or Decompositions(model)
+        self.sites = {n: site_of(model, n, self.specs, self.seeds, found) for n in names}
         self._training = False
         self._steps = (0,) * len(specs)
         self._choice: int | _Rows | None = None
@@ -98,25 +87,6 @@ class Stack:
 
     def __len__(self) -> int:
         return len(self.specs)
-
-    def _site(self, name: str) -> Site:
-        module = module_of(self.model, name)
-        width, out = sizes(module)
-        weight: Tensor = module.weight  # type: ignore[assignment]
-        members = [i for i, spec in enumerate(self.specs) if name in spec.targets]
-        rank = max(self.specs[i].rank_of(name) for i in members)
-        # Never below fp32: bf16 factors would lose the small updates of late training.
-        dtype = torch.promote_types(
-            weight.dtype if weight.is_floating_point() else torch.float32, torch.float32
-        )
-        A = torch.zeros(len(members), width, rank, dtype=dtype)
-        for slot, index in enumerate(members):
-            first = _first_a(self.seeds[index], name, self.specs[index].rank_of(name), width)
-            A[slot, :, : first.shape[0]] = first.T
-        B = torch.zeros(len(members), rank, out, dtype=dtype)
-        slots = {index: slot for slot, index in enumerate(members)}
-        device = weight.device
-        return Site(name, module, nn.Parameter(A.to(device)), nn.Parameter(B.to(device)), slots)
 
     @property
     def A(self) -> dict[str, nn.Parameter]:  # noqa: N802
@@ -129,24 +99,40 @@ class Stack:
         return {name: site.B for name, site in self.sites.items()}
 
     def parameters(self) -> Iterator[nn.Parameter]:
-        """All factors, in the order of the targets' names, A before B."""
+        """All that is trained, in the order of the targets' names: A, B, magnitudes."""
         for site in self.sites.values():
-            yield site.A
-            yield site.B
+            for _, _, parameter in site.trained():
+                yield parameter
 
     def factors(self, index: int) -> Factors:
         """Copies of one adapter's factors, without padding, in the shapes of PEFT's files."""
         spec = self.specs[self._checked(index)]
-        found: Factors = {}
-        for name in spec.targets:
-            site, rank = self.sites[name], spec.rank_of(name)
-            slot = site.slots[index]
-            lora_A = site.A.detach()[slot, :, :rank].T.clone(memory_format=torch.contiguous_format)
-            lora_B = site.B.detach()[slot, :rank].T.clone(memory_format=torch.contiguous_format)
-            found[name] = (lora_A, lora_B)
-        return found
+        return {name: self._factor(self.sites[name], index) for name in spec.targets}
 
-    def load_factors(self, index: int, factors: Mapping[str, tuple[Tensor, Tensor]]) -> None:
+    def _factor(self, site: Site, index: int) -> tuple[Tensor, ...]:
+        slot, rank = site.slots[index], self.specs[index].rank_of(site.name)
+        found = [site.A.detach()[slot, :, :rank].T, site.B.detach()[slot, :rank].T]
+        if site.magnitudes is not None and index in site.magnitudes.slots:
+            found.append(site.magnitudes.values.detach()[site.magnitudes.slots[index], 0])
+        return tuple(f.clone(memory_format=torch.contiguous_format) for f in found)
+
+    def plain(self, index: int) -> tuple[AdapterSpec, Factors]:
+        """An adapter as files hold it, for the base as it is.
+
+        PiSSA's B A - B0 A0 becomes one LoRA of twice the rank; others are what they are.
+        """
+        spec, factors = self.specs[self._checked(index)], self.factors(index)
+        if spec.init != "pissa":
+            return spec, factors
+        for name, (lora_A, lora_B) in factors.items():
+            principal, rank = self.sites[name].principal, spec.rank_of(name)
+            assert principal is not None
+            slot = principal.slots[index]
+            A0, B0 = principal.A[slot, :, :rank].T, principal.B[slot, :rank].T
+            factors[name] = torch.cat([lora_A, A0]), torch.cat([lora_B, -B0], dim=1)
+        return plain_spec(spec), factors
+
+    def load_factors(self, index: int, factors: Mapping[str, tuple[Tensor, ...]]) -> None:
         """Write one adapter's factors; see `factors` for their shapes.
 
         Raises:
@@ -156,20 +142,24 @@ class Stack:
         if set(factors) != set(spec.targets):
             odd = sorted(set(factors) ^ set(spec.targets))
             raise InputError(f"factors and targets differ in {len(odd)} modules: {odd[0]}, …")
-        for name, (lora_A, lora_B) in factors.items():
-            site, rank = self.sites[name], spec.rank_of(name)
-            want = ((rank, site.A.shape[1]), (site.B.shape[2], rank))
-            if (tuple(lora_A.shape), tuple(lora_B.shape)) != want:
-                got = f"{tuple(lora_A.shape)} and {tuple(lora_B.shape)}"
+        for name, given in factors.items():
+            want = [tuple(factor.shape) for factor in self._factor(self.sites[name], index)]
+            got = [tuple(factor.shape) for factor in given]
+            if got != want:
                 raise InputError(
-                    f"{name}: factors of shape {got}, expected {want[0]} and {want[1]}"
+                    f"{name}: factors of shape {' and '.join(map(str, got))}, "
+                    f"expected {' and '.join(map(str, want))}"
                 )
         with torch.no_grad():
-            for name, (lora_A, lora_B) in factors.items():
+            for name, (lora_A, lora_B, *magnitude) in factors.items():
                 site, rank = self.sites[name], spec.rank_of(name)
                 slot = site.slots[index]
                 site.A[slot].zero_()[:, :rank] = lora_A.T.to(site.A)
                 site.B[slot].zero_()[:rank] = lora_B.T.to(site.B)
+                if site.magnitudes is not None and magnitude:
+                    site.magnitudes.values[site.magnitudes.slots[index], 0] = magnitude[0].to(
+                        site.A
+                    )
 
     def use(self, which: int | Sequence[int] | Tensor | None) -> None:
         """Say which adapter each batch row carries.
@@ -227,23 +217,20 @@ class Stack:
             return
         try:
             for site in self.sites.values():
-                self._handles.append(site.module.register_forward_hook(self._hook(site)))
+                self._handles.append(site.module.register_forward_hook(_Hook(self, site)))
             yield self
         finally:
             for handle in self._handles:
                 handle.remove()
             self._handles.clear()
 
-    def _hook(self, site: Site) -> Callable[..., Tensor | None]:
-        def add(_: nn.Module, args: tuple[Tensor, ...], out: Tensor) -> Tensor | None:
-            choice = self._choice
-            if isinstance(choice, _Rows):
-                return self._add_rows(site, args[0], out, choice)
-            if choice is None or choice not in site.slots:
-                return None
-            return self._add_one(site, args[0], out, choice)
-
-        return add
+    def _add(self, site: Site, x: Tensor, out: Tensor) -> Tensor | None:
+        choice = self._choice
+        if isinstance(choice, _Rows):
+            return self._add_rows(site, x, out, choice)
+        if choice is None or choice not in site.slots:
+            return None
+        return self._add_one(site, x, out, choice)
 
     def _add_one(self, site: Site, x: Tensor, out: Tensor, index: int) -> Tensor:
         """All rows carry one adapter: two plain products. x (…, in), out (…, out)."""
@@ -251,14 +238,18 @@ class Stack:
         rank = spec.rank_of(site.name)
         A, B = site.A[slot, :, :rank], site.B[slot, :rank]
         scale = spec.scale_of(site.name)
-        x = x.to(A.dtype)
+        whole = x = x.to(A.dtype)
         if self._training and spec.dropout:
             x = self._drop(site, x, (index,) * x.shape[0], tuple(range(x.shape[0])))
             scale /= 1 - spec.dropout
         low = x.flatten(0, -2) @ A  # (N, r)
         if out.dtype == B.dtype:
-            return torch.addmm(out.flatten(0, -2), low, B, alpha=scale).view(out.shape)
-        return (out + ((low * scale) @ B).view(out.shape)).to(out.dtype)
+            sums = torch.addmm(out.flatten(0, -2), low, B, alpha=scale).view(out.shape)
+        else:
+            sums = out + ((low * scale) @ B).view(out.shape)
+        for part in parts_of(site, self.specs, index):
+            sums = with_kinds(site, part, self._training, whole, x, out, sums)
+        return sums.to(out.dtype)
 
     def _add_rows(self, site: Site, x: Tensor, out: Tensor, rows: _Rows) -> Tensor | None:
         """Every row its own adapter: factors are gathered by row. x (B, T, in)."""
@@ -267,12 +258,13 @@ class Stack:
                 f"{site.name}: input of shape {tuple(x.shape)} for {len(rows.adapters)} rows; "
                 f"expected ({len(rows.adapters)}, T, in)"
             )
-        plan = _plan(rows, site, x.device)
+        plan = _plan(rows, site, self.specs, x.device)
         if not plan.adapters:
             return None
         specs = [self.specs[i] for i in plan.adapters]
         scales = [spec.scale_of(site.name) for spec in specs]
         x = (x if plan.rows is None else x.index_select(0, plan.rows)).to(site.A.dtype)
+        whole = x
         if self._training and any(spec.dropout for spec in specs):
             x = self._drop(site, x, plan.adapters, plan.numbers)
             scales = [s / (1 - spec.dropout) for s, spec in zip(scales, specs, strict=True)]
@@ -283,11 +275,12 @@ class Stack:
         scale = torch.tensor(scales, dtype=x.dtype, device=x.device)[:, None, None]
         low = torch.bmm(x, A) * scale  # (b, T, R)
         mine = out if plan.rows is None else out.index_select(0, plan.rows)
-        if mine.dtype == B.dtype:
-            mine = torch.baddbmm(mine, low, B)  # (b, T, out)
-        else:
-            mine = (mine + torch.bmm(low, B)).to(out.dtype)
-        return mine if plan.rows is None else out.index_copy(0, plan.rows, mine)
+        fits = mine.dtype == B.dtype
+        sums = torch.baddbmm(mine, low, B) if fits else mine + torch.bmm(low, B)  # (b, T, out)
+        for part in plan.parts:
+            sums = with_kinds(site, part, self._training, whole, x, mine, sums)
+        sums = sums.to(out.dtype)
+        return sums if plan.rows is None else out.index_copy(0, plan.rows, sums)
 
     def _drop(
         self, site: Site, x: Tensor, adapters: tuple[int, ...], numbers: tuple[int, ...]
@@ -312,7 +305,23 @@ class Stack:
         return index
 
 
-def _plan(rows: _Rows, site: Site, device: torch.device) -> _Plan:
+@dataclass(frozen=True, eq=False)
+class _Hook:
+    """Lets a stack add its adapters to what one module gives."""
+
+    stack: Stack
+    site: Site
+
+    def __call__(self, _: nn.Module, args: tuple[Tensor, ...], out: Tensor) -> Tensor | None:
+        return self.stack._add(self.site, args[0], out)
+
+
+def is_adapted(module: nn.Module) -> bool:
+    """Whether an attached stack has adapters on this very module."""
+    return any(isinstance(hook, _Hook) for hook in module._forward_hooks.values())
+
+
+def _plan(rows: _Rows, site: Site, specs: Sequence[AdapterSpec], device: torch.device) -> _Plan:
     if site.name not in rows.plans:
         kept = [row for row, adapter in enumerate(rows.adapters) if adapter in site.slots]
         adapters = tuple(rows.adapters[row] for row in kept)
@@ -323,13 +332,6 @@ def _plan(rows: _Rows, site: Site, device: torch.device) -> _Plan:
             tuple(rows.numbers[row] for row in kept),
             torch.tensor(slots, dtype=torch.long, device=device),
             slots == list(range(len(site.slots))),
+            parts_of(site, specs, adapters),
         )
     return rows.plans[site.name]
-
-
-def _first_a(seed: int, name: str, rank: int, width: int) -> Tensor:
-    """The first lora_A (rank, width) of one module, from its own seed and name alone."""
-    digest = hashlib.blake2b(f"{seed}/{name}".encode(), digest_size=8).digest()
-    draw = torch.Generator().manual_seed(int.from_bytes(digest, "big") >> 1)
-    bound = 1 / math.sqrt(width)
-    return torch.empty(rank, width).uniform_(-bound, bound, generator=draw)

@@ -36,7 +36,9 @@ def resolve(
         layers: first and last layer, both inclusive, counted from 0; None for all.
 
     Returns:
-        Module names, sorted, without repeats; never the output head or an embedding.
+        Module names, sorted, without repeats; never an embedding, and the output head only where
+        it is named itself. A head that shares its weight with the embedding is adapted alone:
+        factors act on the head's output, the shared weight stays.
 
     Raises:
         InputError: an unknown role or suffix, a layer that does not exist, or nothing matched.
@@ -44,10 +46,12 @@ def resolve(
     roles = (roles,) if isinstance(roles, str) else tuple(roles)
     if not roles:
         raise InputError(f"targets is empty: name a role ({', '.join(ROLES)}) or a module suffix")
-    linears = linear_names(model)
-    chosen = {name for role in roles for name in _matches(role, linears)}
-    if layers is not None:
+    linears, heads = linear_names(model), head_names(model)
+    asked = {role for role in roles if role in heads}
+    chosen = {name for role in roles if role not in heads for name in _matches(role, linears)}
+    if layers is not None and chosen:
         chosen = _within(chosen, linears, layers)
+    chosen |= asked
     if not chosen:
         raise InputError(
             f"targets {', '.join(roles)} match no module in layers {layers}: "
@@ -58,13 +62,23 @@ def resolve(
 
 def linear_names(model: nn.Module) -> list[str]:
     """Every linear module of ``model`` that may carry an adapter, sorted; heads are left out."""
-    getter = getattr(model, "get_output_embeddings", None)
-    head = getter() if getter is not None else None
+    heads = head_names(model)
     return sorted(
         name
         for name, module in model.named_modules()
-        if isinstance(module, (nn.Linear, Conv1D)) and module is not head and _is_body(name)
+        if isinstance(module, (nn.Linear, Conv1D)) and name not in heads and _is_body(name)
     )
+
+
+def head_names(model: nn.Module) -> list[str]:
+    """The name of the linear output head, in a list; empty where there is none."""
+    getter = getattr(model, "get_output_embeddings", None)
+    head = getter() if getter is not None else None
+    return [
+        name
+        for name, module in model.named_modules()
+        if module is head and isinstance(module, (nn.Linear, Conv1D))
+    ]
 
 
 def layer_of(name: str) -> int | None:

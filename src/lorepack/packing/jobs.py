@@ -61,7 +61,8 @@ def pack(
         answer_cap: largest share of the trained facts that one answer may have.
         neutral: text for KL and perplexity; None takes the made world's.
         progress: called as ``progress(stage, done, total)``.
-        load: how to load the model: ``device``, ``dtype``, ``revision``, ``trust_remote_code``.
+        load: how to load the model: ``device``, ``dtype``, ``quantize``, ``revision``,
+            ``trust_remote_code``.
 
     Returns:
         The figures of the run.

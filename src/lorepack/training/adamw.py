@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from lorepack.lora import Stack
-from lorepack.lora.stack import Site
+
+Trains = Literal["both", "A", "B"]
+"""which factors of an adapter are trained; DoRA's magnitudes always are"""
 
 
 class AdamW:
@@ -20,6 +23,9 @@ class AdamW:
     Args:
         stack: its factors are updated in place.
         weight_decay: one an adapter.
+        ratios: of each adapter, the rate of B and of DoRA's magnitudes divided by that of A
+            (LoRA+, Hayou et al. 2024, arXiv 2402.12354); None for 1.
+        trains: of each adapter, which factors are trained; None for both.
         betas: decay of the two moments.
         eps: added to the root of the second moment.
     """
@@ -28,18 +34,22 @@ class AdamW:
         self,
         stack: Stack,
         weight_decay: Sequence[float],
+        ratios: Sequence[float] | None = None,
+        trains: Sequence[Trains] | None = None,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
     ) -> None:
         assert len(weight_decay) == len(stack)
         self.stack = stack
         self.weight_decay = tuple(weight_decay)
+        self.ratios = tuple(ratios or (1.0,) * len(stack))
+        self.trains = tuple(trains or ("both",) * len(stack))
         self.betas, self.eps = betas, eps
         self.counts = [0] * len(stack)
         """steps that each adapter has taken"""
         self.moments: dict[str, Tensor] = {}
         """``NAME.A.first`` and so on, the shapes of the stack's factors"""
-        for key, _, parameter in _factors(stack):
+        for key, _, _, parameter in _trained(stack):
             self.moments[f"{key}.first"] = torch.zeros_like(parameter, requires_grad=False)
             self.moments[f"{key}.second"] = torch.zeros_like(parameter, requires_grad=False)
 
@@ -56,17 +66,28 @@ class AdamW:
         assert spec == other.stack.specs[source]
         self.counts[index] = other.counts[source]
         for name in spec.targets:
-            rank = spec.rank_of(name)
-            here, there = self.stack.sites[name], other.stack.sites[name]
-            to, origin = here.slots[index], there.slots[source]
-            for side, key in (("A", (slice(None), slice(rank))), ("B", (slice(rank),))):
-                pairs = [(getattr(here, side), getattr(there, side))]
-                pairs += [
-                    (self.moments[f"{name}.{side}.{m}"], other.moments[f"{name}.{side}.{m}"])
-                    for m in ("first", "second")
-                ]
-                for mine, theirs in pairs:
-                    mine[to][key] = theirs[origin][key]
+            theirs = {side: (s, t) for side, s, t in other.stack.sites[name].tensors()}
+            for side, slots, tensor in self.stack.sites[name].tensors():
+                if index not in slots:
+                    continue
+                place, (origins, origin) = slots[index], theirs[side]
+                _copy(tensor[place], origin[origins[source]])
+                for key in (f"{name}.{side}.first", f"{name}.{side}.second"):
+                    if key in self.moments:
+                        _copy(self.moments[key][place], other.moments[key][origins[source]])
+
+    def size(self, index: int) -> int:
+        """How many numbers an adapter trains."""
+        sides = ("A", "B", "magnitude")
+        return sum(
+            factor.numel()
+            for factors in self.stack.factors(index).values()
+            for side, factor in zip(sides, factors, strict=False)
+            if self._is_trained(side, index)
+        )
+
+    def _is_trained(self, side: str, index: int) -> bool:
+        return side == "magnitude" or self.trains[index] in ("both", side)
 
     def zero_grad(self) -> None:
         """Forget the gradients."""
@@ -82,11 +103,12 @@ class AdamW:
         """
         device = next(self.stack.parameters()).device
         parts: list[list[Tensor]] = [[] for _ in self.stack.specs]
-        for _, site, parameter in _factors(self.stack):
+        for _, side, slots, parameter in _trained(self.stack):
             if parameter.grad is not None:
                 norms = torch.linalg.vector_norm(parameter.grad, dim=(1, 2))  # (m,)
-                for index, slot in site.slots.items():
-                    parts[index].append(norms[slot].to(device))
+                for index, slot in slots.items():
+                    if self._is_trained(side, index):
+                        parts[index].append(norms[slot].to(device))
         none = torch.zeros(1, device=device)
         norms = torch.stack(
             [torch.linalg.vector_norm(torch.stack(p)) if p else none[0] for p in parts]
@@ -97,9 +119,9 @@ class AdamW:
             for norm, limit in zip(found, limits, strict=True)
         ]
         if min(factors) < 1:
-            for _, site, parameter in _factors(self.stack):
+            for _, _, slots, parameter in _trained(self.stack):
                 if parameter.grad is not None:
-                    members = sorted(site.slots, key=site.slots.__getitem__)
+                    members = sorted(slots, key=slots.__getitem__)
                     parameter.grad.mul_(_column(parameter, [factors[i] for i in members]))
         return found
 
@@ -111,21 +133,28 @@ class AdamW:
             lrs: the learning rate of each adapter; None leaves it as it is.
         """
         self.counts = [n + (lr is not None) for n, lr in zip(self.counts, lrs, strict=True)]
-        for key, site, parameter in _factors(self.stack):
+        for key, side, slots, parameter in _trained(self.stack):
             if parameter.grad is None:
                 continue
-            members = sorted(site.slots, key=site.slots.__getitem__)
-            active = [i for i in members if lrs[i] is not None]
+            rates = [
+                None if lr is None or not self._is_trained(side, i) else self._rate(side, i, lr)
+                for i, lr in enumerate(lrs)
+            ]
+            members = sorted(slots, key=slots.__getitem__)
+            active = [i for i in members if rates[i] is not None]
             moments = self.moments[f"{key}.first"], self.moments[f"{key}.second"]
             tensors = (parameter, parameter.grad, *moments)
             if len(active) == len(members):
-                self._update(tensors, active, lrs)
+                self._update(tensors, active, rates)
             elif active:
-                chosen = torch.tensor([site.slots[i] for i in active], device=parameter.device)
+                chosen = torch.tensor([slots[i] for i in active], device=parameter.device)
                 parts = [tensor[chosen] for tensor in tensors]
-                self._update(parts, active, lrs)
+                self._update(parts, active, rates)
                 for tensor, part in zip(tensors, parts, strict=True):
                     tensor[chosen] = part
+
+    def _rate(self, side: str, index: int, lr: float) -> float:
+        return lr if side == "A" else lr * self.ratios[index]
 
     def _update(
         self,
@@ -149,10 +178,19 @@ class AdamW:
         factor.sub_(first / root * rate)
 
 
-def _factors(stack: Stack) -> Iterator[tuple[str, Site, torch.nn.Parameter]]:
+def _trained(
+    stack: Stack,
+) -> Iterator[tuple[str, str, dict[int, int], torch.nn.Parameter]]:
+    """Key, side (``A``, ``B``, ``magnitude``), places of the adapters, parameter (m, …, …)."""
     for name, site in stack.sites.items():
-        yield f"{name}.A", site, site.A
-        yield f"{name}.B", site, site.B
+        for side, slots, parameter in site.trained():
+            yield f"{name}.{side}", side, slots, parameter
+
+
+def _copy(mine: Tensor, theirs: Tensor) -> None:
+    """Copy what both have room for: beyond that, either is padding of zeros."""
+    shared = tuple(slice(min(sizes)) for sizes in zip(mine.shape, theirs.shape, strict=True))
+    mine[shared] = theirs[shared]
 
 
 def _column(like: Tensor, values: Sequence[float]) -> Tensor:

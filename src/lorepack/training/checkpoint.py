@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import re
 import shutil
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from torch import Tensor
 
 from lorepack import files
 from lorepack.errors import WriteError
+from lorepack.lora import Stack
 from lorepack.training.adamw import AdamW
 from lorepack.training.course import Progress
 
@@ -52,9 +54,7 @@ def save(folder: Path, inputs: str, optimizer: AdamW, state: State) -> None:
         WriteError: no space, no permission.
     """
     place = folder / f"step-{state.tick:08d}"
-    factors = {f"{name}.A": tensor for name, tensor in optimizer.stack.A.items()}
-    factors |= {f"{name}.B": tensor for name, tensor in optimizer.stack.B.items()}
-    _write(place / _FACTORS, {key: tensor.detach() for key, tensor in factors.items()})
+    _write(place / _FACTORS, {key: t.detach() for key, t in _factors(optimizer.stack)})
     _write(place / _MOMENTS, optimizer.moments)
     members = [{"job": job, **asdict(progress)} for job, progress in state.members.items()]
     row = {"tick": state.tick, "threads": state.threads, "members": members}
@@ -82,9 +82,8 @@ def restore(place: Path, optimizer: AdamW) -> None:
     """Put a checkpoint's factors, moments and counts back in place."""
     factors, moments = load_file(place / _FACTORS), load_file(place / _MOMENTS)
     with torch.no_grad():
-        for name, site in optimizer.stack.sites.items():
-            site.A.copy_(factors[f"{name}.A"])
-            site.B.copy_(factors[f"{name}.B"])
+        for key, tensor in _factors(optimizer.stack):
+            tensor.copy_(factors[key])
         for key, moment in optimizer.moments.items():
             moment.copy_(moments[key])
     optimizer.counts = list(files.read_json(place / _STATE)["counts"])
@@ -101,6 +100,13 @@ def clear(folder: Path) -> None:
             shutil.rmtree(folder)
     except OSError as error:
         raise WriteError(f"cannot clear {folder}: {error.strerror or error}") from error
+
+
+def _factors(stack: Stack) -> Iterator[tuple[str, Tensor]]:
+    """``NAME.A``, ``NAME.B``, ``NAME.magnitude`` and so on."""
+    for name, site in stack.sites.items():
+        for side, _, tensor in site.tensors():
+            yield f"{name}.{side}", tensor
 
 
 def _found(folder: Path) -> list[Path]:

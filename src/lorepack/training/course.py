@@ -143,17 +143,24 @@ class Course:
         target = self.job.recipe.early_stop_reliability
         return target is not None and reached is not None and reached >= target
 
-    def finish(self, lm: Base, factors: lora.stack.Factors, inputs: str) -> TrainResult:
-        """Write the adapter, then the statement that the job is done."""
+    def finish(
+        self,
+        lm: Base,
+        spec: lora.AdapterSpec,
+        factors: lora.Factors,
+        parameters: int,
+        inputs: str,
+    ) -> TrainResult:
+        """Write the adapter as ``spec`` says, then the statement that the job is done."""
         job = self.job
         assert self.log is not None
         lora.save(
             self.adapter,
-            job.spec,
+            spec,
             factors,
             base_name=lm.name,
             provenance=job.provenance,
-            fan_in_fan_out=lora.is_transposed(lm.model, job.spec.targets),
+            fan_in_fan_out=lora.is_transposed(lm.model, spec.targets),
         )
         self.log.sync()
         done = TrainResult(
@@ -167,7 +174,7 @@ class Course:
             cut=job.data.cut,
             dropped=job.data.dropped,
             stopped_early=self.step < job.total_steps,
-            parameters=sum(a.numel() + b.numel() for a, b in factors.values()),
+            parameters=parameters,
             warnings=self.warnings,
         )
         result.write(self.out, inputs, done)

@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 
 from lorepack.errors import LorepackError, NumericError
-from lorepack.lora import Stack
+from lorepack.lora import Decompositions, Stack
 from lorepack.training import checkpoint
 from lorepack.training.adamw import AdamW
 from lorepack.training.checkpoint import State
@@ -66,6 +66,7 @@ class Engine:
         self.tick = 0
         self.threads = torch.get_num_threads()
         self.optimizer: AdamW | None = None
+        self.decompositions = Decompositions(lm.model)
 
     def run(self, progress: Tick) -> dict[int, TrainResult]:
         """Train all jobs that are not done; results by number. A failed job says why itself."""
@@ -101,16 +102,17 @@ class Engine:
             members.append(self._member(number))
         self.tick = state.tick
         self.queue = [n for n in self.queue if n not in state.members]
-        self._compose(members)
+        threads, self.threads = self.threads, state.threads
+        with self._computing():
+            self._compose(members)
         assert self.optimizer is not None
         checkpoint.restore(place, self.optimizer)
-        if state.threads != self.threads:
+        if state.threads != threads:
             for member in members:
                 member.course.warnings.append(
                     f"resumed with the {state.threads} CPU threads that the job began with, "
-                    f"not {self.threads}, so that sums keep their order"
+                    f"not {threads}, so that sums keep their order"
                 )
-            self.threads = state.threads
 
     @contextmanager
     def _computing(self) -> Iterator[None]:
@@ -162,9 +164,10 @@ class Engine:
         for slot, member in leave:
             if member.course.error is None:
                 assert self.optimizer is not None
-                factors = self.optimizer.stack.factors(slot)
-                inputs = self.inputs[member.number]
-                self.results[member.number] = member.course.finish(self.lm, factors, inputs)
+                spec, factors = self.optimizer.stack.plain(slot)
+                size, inputs = self.optimizer.size(slot), self.inputs[member.number]
+                done = member.course.finish(self.lm, spec, factors, size, inputs)
+                self.results[member.number] = done
         if leave:
             self._compose([member for _, member in stay])
 
@@ -191,8 +194,14 @@ class Engine:
         if not members:
             return
         jobs = [member.course.job for member in members]
-        stack = Stack(self.lm.model, [job.spec for job in jobs], [job.seed for job in jobs])
-        self.optimizer = AdamW(stack, [job.recipe.weight_decay for job in jobs])
+        specs, seeds = [job.spec for job in jobs], [job.seed for job in jobs]
+        stack = Stack(self.lm.model, specs, seeds, self.decompositions)
+        self.optimizer = AdamW(
+            stack,
+            [job.recipe.weight_decay for job in jobs],
+            ratios=[job.recipe.lora_plus for job in jobs],
+            trains=[job.recipe.trains for job in jobs],
+        )
         for slot, member in enumerate(members):
             if old is not None and member.number in before:
                 self.optimizer.take(slot, old, before[member.number])

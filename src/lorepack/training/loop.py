@@ -10,6 +10,7 @@ from typing import Any
 from lorepack import files
 from lorepack.errors import InputError, LorepackError
 from lorepack.lora import AdapterSpec
+from lorepack.lora.spec import Init
 from lorepack.training import result
 from lorepack.training.batches import Example, fit
 from lorepack.training.course import Course, OnEpoch
@@ -169,6 +170,8 @@ def check(lm: Base, recipe: Recipe) -> None:
 
 
 def _spec(lm: Base, recipe: Recipe) -> AdapterSpec:
+    # Where A alone is trained, a B of zeros would leave it without a gradient for ever.
+    drawn: Init = "kaiming_B" if recipe.trains == "A" else "kaiming"
     return AdapterSpec.for_model(
         lm.model,
         rank=recipe.rank,
@@ -177,6 +180,8 @@ def _spec(lm: Base, recipe: Recipe) -> AdapterSpec:
         roles=recipe.targets,
         layers=recipe.layers,
         dropout=recipe.dropout,
+        kind=recipe.kind,
+        init="pissa" if recipe.init == "pissa" else drawn,
     )
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lorepack.lora import is_adapted
 from lorepack.training.rows import Rows
 from lorepack.training.shared_attention import attending
 
@@ -38,7 +39,8 @@ OBJECTIVES = {"answer": NextToken(whole=False), "full": NextToken(whole=True)}
 def logits_at(model: nn.Module, rows: Rows) -> Tensor:
     """Logits (P, V) at the positions that predict a token of the loss, and nowhere else.
 
-    The output head is given just those hidden states. Whatever the family does to logits
+    The output head is given just those hidden states, in their rows where an adapter on the head
+    has to tell whose they are. Whatever the family does to logits
     afterwards (Gemma's soft cap, Granite's and Cohere's scale) works element by element and so
     stays right.
     """
@@ -49,15 +51,33 @@ def logits_at(model: nn.Module, rows: Rows) -> Tensor:
         if head is None:  # no single head to narrow: compute all, keep some
             logits: Tensor = model(**inputs).logits
             return logits[rows.rows, rows.positions]
-        with _narrowed(head, rows.rows, rows.positions):
-            logits = model(**inputs).logits  # (1, P, V)
-    return logits[0]
+        if not is_adapted(head):
+            with _narrowed(head, rows.rows[None], rows.positions[None]):
+                logits = model(**inputs).logits  # (1, P, V)
+            return logits[0]
+        order = _within_row(rows.rows)
+        places = torch.zeros(
+            len(rows.owners), int(order.max()) + 1, dtype=torch.long, device=order.device
+        )
+        places[rows.rows, order] = rows.positions  # (n, L)
+        with _narrowed(head, torch.arange(len(places), device=order.device)[:, None], places):
+            logits = model(**inputs).logits  # (n, L, V)
+    return logits[rows.rows, order]
+
+
+def _within_row(rows: Tensor) -> Tensor:
+    """The number of each token (P,) among those of its row; tokens of a row stand together."""
+    counts = torch.bincount(rows)
+    before = counts.cumsum(0) - counts
+    return torch.arange(len(rows), device=rows.device) - before[rows]
 
 
 @contextmanager
 def _narrowed(head: nn.Module, rows: Tensor, positions: Tensor) -> Iterator[None]:
+    """Give the head the hidden states of some places: indices (…, L) that broadcast."""
+
     def gather(_: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        return (args[0][rows, positions][None], *args[1:])  # (B, T, D) -> (1, P, D)
+        return (args[0][rows, positions], *args[1:])  # (B, T, D) -> (…, L, D)
 
     handle = head.register_forward_pre_hook(gather)
     try:

@@ -42,7 +42,7 @@ def backward(
         tokens: most tokens of one forward pass, but for a job's step, which is never divided.
 
     Returns:
-        Of each job the mean loss over its tokens, and how many they are.
+        Of each job the mean loss, and how many tokens count in it.
     """
     losses, counts = [0.0] * len(members), [0] * len(members)
     for rows in _passes(lm, members, tokens):
@@ -77,13 +77,31 @@ def _rows(lm: Base, chosen: Sequence[_Chosen]) -> Rows:
 def _losses(
     lm: Base, stack: Stack, members: Sequence[Member], rows: Rows
 ) -> tuple[torch.Tensor, list[int]]:
-    """The mean loss (n,) of each job over its tokens in these rows, and how many they are."""
+    """The mean loss (n,) of each job in these rows, and how many tokens count in it."""
     with stack.using(rows.owners, train=True):
         values = members[0].course.objective(lm.model, rows)  # (P,)
     tokens = torch.bincount(rows.jobs, minlength=len(members))
+    values, shares = _averaged(values, tokens, members, rows)
     sums = torch.zeros(len(members), dtype=values.dtype, device=values.device)
-    means = sums.index_add(0, rows.jobs, values) / tokens.clamp(min=1)
+    means = sums.index_add(0, rows.jobs, values) / shares.clamp(min=1)
     return means, tokens.tolist()
+
+
+def _averaged(
+    values: torch.Tensor, tokens: torch.Tensor, members: Sequence[Member], rows: Rows
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Losses (P,) to sum up and what to divide each job's sum by (n,), as its recipe averages."""
+    recipes = [member.course.job.recipe for member in members]
+    samples = [recipe.loss_average == "sample" for recipe in recipes]
+    if not any(samples):
+        return values, tokens
+    by_sample = torch.tensor(samples, device=values.device)  # (n,)
+    lengths = torch.bincount(rows.examples)[rows.examples]  # (P,), tokens of each one's example
+    owners = torch.zeros(int(rows.examples.max()) + 1, dtype=torch.long, device=values.device)
+    owners[rows.examples] = rows.jobs  # (E,)
+    examples = torch.bincount(owners, minlength=len(members))  # (n,)
+    values = values / torch.where(by_sample[rows.jobs], lengths, 1)
+    return values, torch.where(by_sample, examples, tokens)
 
 
 def _pad_id(lm: Base) -> int:

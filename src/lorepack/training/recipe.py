@@ -34,6 +34,9 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
+    kind: Literal["lora", "dora"] = "lora"
+    init: Literal["kaiming", "pissa"] = "kaiming"
+    """how the factors begin: drawn, or as the principal part of the weight"""
     rank: int = Field(ge=1)
     alpha: float = Field(gt=0)
     scaling: Literal["lora", "rslora"] = "lora"
@@ -43,7 +46,11 @@ class Recipe(BaseModel):
     layers: Range | None = None
     """first and last layer, both inclusive; None for all"""
     dropout: float = Field(0.0, ge=0, lt=1)
+    trains: Literal["both", "A", "B"] = "both"
+    """which factors change; the other stays as it began, drawn where it would be zero"""
     lr: float = Field(gt=0)
+    lora_plus: float = Field(1.0, gt=0)
+    """learning rate of B divided by that of A"""
     schedule: Literal["linear", "cosine", "constant"] = "linear"
     warmup_steps: int = Field(0, ge=0)
     epochs: int = Field(ge=1)
@@ -59,7 +66,8 @@ class Recipe(BaseModel):
     overlong: Literal["error", "cut", "drop"] = "error"
     """what happens to an example beyond max_length or the model's context"""
     loss: Literal["answer", "full"] = "answer"
-    loss_average: Literal["token"] = "token"
+    loss_average: Literal["token", "sample"] = "token"
+    """a step's loss: the mean over its tokens, or over its examples of each one's mean"""
     early_stop_reliability: float | None = Field(None, ge=0, le=1)
     """stop after the epoch that reaches it; needs a measurement every epoch"""
     checkpoint_every: int = Field(100, ge=1)
@@ -75,6 +83,8 @@ class Recipe(BaseModel):
     def _ordered(self) -> Recipe:
         if self.layers is not None and not 0 <= self.layers[0] <= self.layers[1]:
             raise ValueError("layers: expected first,last with 0 <= first <= last")
+        if self.kind == "dora" and self.init == "pissa":
+            raise ValueError("kind dora with init pissa: not supported, choose one of the two")
         return self
 
     @classmethod

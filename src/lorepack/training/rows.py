@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import takewhile
+from itertools import accumulate, takewhile
 from typing import Any
 
 import torch
@@ -49,6 +49,8 @@ class Rows:
     """int64 (P,), the token"""
     jobs: Tensor
     """int64 (P,), the job that it belongs to"""
+    examples: Tensor
+    """int64 (P,), the number of its example among all of these rows, from 0"""
     take: Tensor
     """int64 (E, L), the tokens of each example among the (n T) of all rows, prefix first"""
     put: Tensor
@@ -135,7 +137,8 @@ def lay_out(rows: Sequence[tuple[int, bool, Sequence[Example]]], pad_id: int) ->
         segments[number, : len(row.ids)] = torch.tensor(row.segments)
     owners = tuple(job for job, _, _ in rows)
     counts = [len(row.loss) for row in made]
-    positions, targets = torch.tensor([pair for row in made for pair in row.loss]).T
+    positions, targets, numbers = torch.tensor([entry for row in made for entry in row.loss]).T
+    before = [0, *accumulate(len(row.spans) for row in made)][:-1]  # examples of earlier rows
     return Rows(
         owners=owners,
         input_ids=input_ids,
@@ -145,6 +148,7 @@ def lay_out(rows: Sequence[tuple[int, bool, Sequence[Example]]], pad_id: int) ->
         positions=positions,
         targets=targets,
         jobs=torch.repeat_interleave(torch.tensor(owners), torch.tensor(counts)),
+        examples=numbers + torch.repeat_interleave(torch.tensor(before), torch.tensor(counts)),
         **_alone(made, length),
     )
 
@@ -190,8 +194,8 @@ class _Row:
     ids: list[int]
     places: list[int]
     segments: list[int]
-    loss: list[tuple[int, int]]
-    """place in the row, target"""
+    loss: list[tuple[int, int, int]]
+    """place in the row, target, number of the example in the row from 0"""
     shared: int
     """tokens of the common prefix"""
     spans: list[tuple[int, int]]
@@ -211,7 +215,7 @@ def _row(examples: Sequence[Example], whole: bool) -> _Row:
         row.segments += [number] * (len(example.ids) - shared)
         for place in range(first - 1, len(example.ids) - 1):  # predicts the token behind it
             at = place if place < shared else place + offset
-            row.loss.append((at, example.ids[place + 1]))
+            row.loss.append((at, example.ids[place + 1], number - 1))
     return row
 
 
