@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import torch
 
-from lorepack import files, lora
+from lorepack import files, lora, signals
 from lorepack.errors import LorepackError, WriteError
 from lorepack.lora import Stack
 from lorepack.training import result
@@ -60,9 +61,15 @@ class Course:
         self.error: LorepackError | None = None
         self.log: StepLog | None = None
 
+    @property
+    def parked(self) -> Path:
+        """Folder for the state of a job that was taken out of the stack before its end."""
+        return self.out / "parked"
+
     def begin(self) -> None:
         """Start from step 0, leaving nothing of an earlier try."""
         try:
+            shutil.rmtree(self.parked, ignore_errors=True)
             for name in (files.MANIFEST, EPOCHS):
                 (self.out / name).unlink(missing_ok=True)
         except OSError as error:
@@ -132,7 +139,8 @@ class Course:
         if len(self.epochs) < number:
             reliability = None
             if self.on_epoch is not None:
-                with stack.using(slot), torch.no_grad():
+                # What is measured is not lost with the signal: the step before it is kept.
+                with stack.using(slot), torch.no_grad(), signals.released():
                     reliability = self.on_epoch(number, stack)
             loss = self.epoch_loss / self.epoch_tokens
             self.epochs.append(
@@ -171,12 +179,14 @@ class Course:
             warnings=self.warnings,
         )
         result.write(self.out, inputs, done)
+        shutil.rmtree(self.parked, ignore_errors=True)
         return done
 
     def close(self) -> None:
         """Let go of the log."""
         if self.log is not None:
             self.log.close()
+            self.log = None
 
 
 def _length_warnings(job: Job) -> list[str]:
