@@ -89,7 +89,6 @@ class Engine:
         """
         try:
             self._resume()
-            self.skipped = frozenset(self.over)
             with self._computing():
                 self._steps()
             checkpoint.clear(self.folder)
@@ -186,13 +185,15 @@ class Engine:
                 raise Stopped(f"stopped at step {self._done():,} of {self._total():,}")
 
     def _done(self) -> int:
-        return sum(course.step for course in self._asked())
+        """Steps done, those of jobs that were done before among them."""
+        earlier = {n for n, why in self.over.items() if why is None} - self.results.keys()
+        return sum(
+            course.job.total_steps if number in earlier else course.step
+            for number, course in enumerate(self.courses)
+        )
 
     def _total(self) -> int:
-        return sum(course.job.total_steps for course in self._asked())
-
-    def _asked(self) -> list[Course]:
-        return [c for number, c in enumerate(self.courses) if number not in self.skipped]
+        return sum(course.job.total_steps for course in self.courses)
 
     def _waiting(self) -> list[Course]:
         return [self.courses[number] for number in self.queue]
