@@ -66,16 +66,18 @@ def peak_of(lm: Any, course: Course) -> int:
     return most
 
 
-@pytest.mark.parametrize("family", ["llama", "gemma2", "gpt2"])
+# Eager attention makes scores of all heads several times over on its way: in a model of two
+# layers they weigh a third of what is kept, in a real one next to nothing.
+@pytest.mark.parametrize(("family", "least"), [("llama", 0.95), ("gpt2", 0.95), ("gemma2", 0.6)])
 @pytest.mark.parametrize("loss", ["answer", "full"])
 def test_the_measure_of_a_token_is_near_what_a_step_takes(
-    family: str, loss: str, tmp_path: Path
+    family: str, least: float, loss: str, tmp_path: Path
 ) -> None:
     lm = toy(family)
     (course,) = courses(lm, tmp_path, count=1, loss=loss, batch_size=12, dropout=0.1)
     expected = planning.token_bytes(lm, [course]) * planning.step_tokens(course)
     measured = peak_of(lm, course)
-    assert 0.8 * measured < expected < 2.5 * measured
+    assert least * measured < expected < 1.5 * measured
 
 
 def test_the_probe_leaves_no_trace(tmp_path: Path) -> None:
@@ -107,7 +109,6 @@ def test_more_memory_never_means_less_and_the_budget_holds(
         assert told.startswith(f"{plan.slots} of 6 adapters at once, {plan.tokens:,} tokens a pass")
         if plan.slots > 1:
             assert plan.needs <= planning.USABLE * amount
-            assert plan.needs == int(plan.slots * each + plan.tokens * token) or plan.needs > 0
         found.append(plan)
     assert [p.slots for p in found] == sorted(p.slots for p in found)
     assert found[0].slots == 1

@@ -48,10 +48,19 @@ class Course:
         out: folder for train.jsonl, epochs.json, result.json.
         adapter: folder for the adapter.
         on_epoch: measures reliability after an epoch; see `OnEpoch`.
+        name: for tables; the adapter's folder where empty.
     """
 
-    def __init__(self, job: Job, out: Path, adapter: Path, on_epoch: OnEpoch | None = None) -> None:
+    def __init__(
+        self,
+        job: Job,
+        out: Path,
+        adapter: Path,
+        on_epoch: OnEpoch | None = None,
+        name: str = "",
+    ) -> None:
         self.job, self.out, self.adapter, self.on_epoch = job, out, adapter, on_epoch
+        self.name = name or str(adapter)
         self.objective = OBJECTIVES[job.recipe.loss]
         self.step = self.tokens = self.epoch_tokens = 0
         self.epoch_loss = 0.0

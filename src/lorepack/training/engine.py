@@ -21,7 +21,7 @@ from lorepack.training.adamw import AdamW
 from lorepack.training.checkpoint import State
 from lorepack.training.course import Course
 from lorepack.training.job import Base
-from lorepack.training.listeners import Listeners
+from lorepack.training.listeners import Broadcast, Listeners
 from lorepack.training.memory import PassTooLargeError, Short
 from lorepack.training.pace import Pace
 from lorepack.training.parking import optimizer_of, park, parked, unpark
@@ -68,6 +68,7 @@ class Engine:
         self.asked = (slots, tokens)
         self.plan = Plan(slots or 1, tokens or 1)
         self.listeners = listeners
+        self.broadcast = Broadcast(listeners, self.courses, self._warn)
         self.results: dict[int, TrainResult] = {}
         self.members: list[Member] = []
         self.over: dict[int, LorepackError | None] = dict.fromkeys(finished)
@@ -101,6 +102,7 @@ class Engine:
                 f"the stack; lower slots, the same call then goes on from {self.folder}"
             ) from error
         finally:
+            self.broadcast.close()
             for course in self.courses:
                 course.close()
 
@@ -172,7 +174,9 @@ class Engine:
             # Also right after a resume: a kill while reliability was measured leaves it to do.
             self._end_epochs()
             self._admit()
-            if not self.members:
+            inside = [member.number for member in self.members]
+            self.broadcast.show(inside, self.over, last=not inside)
+            if not inside:
                 return
             if not self._step():
                 continue
@@ -216,6 +220,7 @@ class Engine:
             try:
                 with self.optimizer.stack.attached():
                     stop = course.end_epoch(self.optimizer.stack, slot)
+                self.broadcast.end_epoch(course)
                 return stop or course.done
             except NumericError as error:
                 course.error = NumericError(f"adapter {course.adapter}: {error}")
@@ -298,6 +303,7 @@ class Engine:
         assert self.optimizer is not None
         courses = [member.course for member in self.members]
         optimizer, stack = self.optimizer, self.optimizer.stack
+        self.broadcast.begin_step([member.number for member in self.members])
         stack.set_step([course.step for course in courses])
         optimizer.zero_grad()
         short: Short | None = None
@@ -317,9 +323,13 @@ class Engine:
             course.error = self._broken(course, loss, norm)
             lrs.append(None if course.error else course.job.lr_at(course.step))
         optimizer.step(lrs)
-        for course, loss, norm, count, lr in zip(courses, losses, norms, counts, lrs, strict=True):
+        told: dict[int, dict[str, float]] = {}
+        for slot, (member, lr) in enumerate(zip(self.members, lrs, strict=True)):
             if lr is not None:
-                course.note(loss, count, norm, lr)
+                loss, norm, count = losses[slot], norms[slot], counts[slot]
+                member.course.note(loss, count, norm, lr)
+                told[member.number] = {"grad_norm": norm, "loss": loss, "lr": lr, "tokens": count}
+        self.broadcast.end_step(told)
         return True
 
     def _broken(self, course: Course, loss: float, norm: float) -> LorepackError | None:

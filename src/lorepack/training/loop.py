@@ -16,9 +16,11 @@ from lorepack.training.course import Course, OnEpoch
 from lorepack.training.engine import Engine
 from lorepack.training.job import Base, Job
 from lorepack.training.listeners import Listeners
+from lorepack.training.live import Watch
 from lorepack.training.objectives import OBJECTIVES
 from lorepack.training.recipe import Recipe
 from lorepack.training.result import TrainResult
+from lorepack.training.sinks import Sink
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,8 @@ class Order:
     """measures reliability after an epoch, dropout off"""
     provenance: Mapping[str, Any] | None = None
     """kept in lorepack.json; base, recipe and seed where None"""
+    name: str = ""
+    """for tables and sinks; the adapter's folder where empty"""
 
 
 def train(
@@ -65,7 +69,7 @@ def train(
         on_epoch: measures reliability after an epoch, dropout off; see `OnEpoch`.
         progress: called with steps done and steps in all.
         provenance: kept in lorepack.json; base, recipe and seed where None.
-        options: ``tokens``, ``checkpoint_minutes``, ``note`` and ``stop``; see `train_many`.
+        options: ``tokens``, ``checkpoint_minutes``, ``note``, ``stop``, ``watch`` and ``sinks``; see `train_many`.
 
     Raises:
         InputError: no examples, one that does not fit, a recipe that does not fit the model.
@@ -93,6 +97,8 @@ def train_many(
     progress: Callable[[int, int], None] | None = None,
     note: Callable[[str], None] | None = None,
     stop: Callable[[], bool] | None = None,
+    watch: Watch | None = None,
+    sinks: Sequence[Sink] = (),
 ) -> list[TrainResult | LorepackError]:
     """Train adapters together on one base, each with the results that it would have alone.
 
@@ -110,6 +116,8 @@ def train_many(
         progress: called with steps done and steps in all, summed over the jobs.
         note: called with remarks of one line, such as how many adapters fit at once.
         stop: asked after every step whether training is to end there.
+        watch: called with how every job stands, about four times a second.
+        sinks: take the values of every step besides train.jsonl; see `sinks.named`.
 
     Returns:
         For each job its result, or the error that stopped it while the others went on.
@@ -122,7 +130,7 @@ def train_many(
     """
     _check_orders(orders)
     _check_positive(slots=slots, tokens=tokens, checkpoint_minutes=checkpoint_minutes)
-    courses = [Course(_job(lm, o), o.out, o.adapter, o.on_epoch) for o in orders]
+    courses = [Course(_job(lm, o), o.out, o.adapter, o.on_epoch, o.name) for o in orders]
     inputs = [course.job.inputs(lm.fingerprint) for course in courses]
     outcomes: dict[int, TrainResult | LorepackError] = {}
     for number, course in enumerate(courses):
@@ -131,7 +139,7 @@ def train_many(
             outcomes[number] = done
     if len(outcomes) < len(orders):
         with signals.held() as asked:
-            given = {"progress": progress, "note": note, "stop": stop or asked}
+            given = {"progress": progress, "note": note, "stop": stop or asked, "watch": watch}
             engine = Engine(
                 lm,
                 courses,
@@ -142,7 +150,7 @@ def train_many(
                 tokens=tokens,
                 finished=frozenset(outcomes),
                 minutes=checkpoint_minutes,
-                listeners=Listeners(**{k: v for k, v in given.items() if v}),  # type: ignore[arg-type]
+                listeners=Listeners(**_without_none(given), sinks=sinks),
             )
             outcomes |= engine.run()
     return [_outcome(outcomes.get(n), course) for n, course in enumerate(courses)]
@@ -152,6 +160,10 @@ def _outcome(found: TrainResult | LorepackError | None, course: Course) -> Any:
     outcome = course.error or found
     assert outcome is not None
     return outcome
+
+
+def _without_none(given: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in given.items() if value is not None}
 
 
 def _check_positive(**given: float | None) -> None:

@@ -174,8 +174,8 @@ def _probed(lm: Base, course: Course) -> float:
     with saved_tensors_hooks(count, lambda tensor: tensor), stack.attached():
         stack.set_step(course.step)
         backward(lm, stack, [Member(0, course, share)], 1)
-    # On the way back, a gradient and a product of it stand beside what is kept.
-    peak = sum(kept.values()) + 2 * max(kept.values())
+    # On the way back, a gradient and what it is made of stand beside what is kept.
+    peak = sum(kept.values()) + 3 * max(kept.values())
     return peak / step_tokens(course)
 
 
