@@ -249,6 +249,13 @@ def test_ctrl_c_is_one_line_and_the_same_command_goes_on(fact_file, tmp_path):
     assert json.loads(done.stdout.splitlines()[-1])["unknown_trained"] == 8
 
 
+def test_a_missing_library_is_told_before_any_work(fact_file, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    with pytest.raises(InputError, match="pip install wandb"):
+        lorepack.pack("world", fact_file, tmp_path / "run", log_to=["wandb"], **SETTINGS)
+    assert not (tmp_path / "run").exists()
+
+
 def test_sigterm_keeps_the_last_step_and_ends_with_0(fact_file, tmp_path):
     import signal
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import Any
 import torch
 
 from lorepack import files, lora, signals
-from lorepack.errors import LorepackError, WriteError
+from lorepack.errors import LorepackError, NumericError, WriteError
 from lorepack.lora import Stack
 from lorepack.training import result
 from lorepack.training.batches import Example
@@ -129,6 +130,17 @@ class Course:
     def at_epoch(self) -> bool:
         """Whether an epoch has just ended."""
         return self.step > 0 and self.step % self.job.steps_an_epoch == 0
+
+    def broken(self, loss: float, grad_norm: float) -> LorepackError | None:
+        """Why the job cannot go on with its next step, where loss or gradient say so."""
+        for what, value in (("loss", loss), ("gradient norm", grad_norm)):
+            if not math.isfinite(value):
+                return NumericError(
+                    f"adapter {self.adapter}: {what} is {value} at step {self.step + 1} of "
+                    f"{self.job.total_steps}; lower lr or check the base's weights "
+                    f"(its last good step is kept: the same call tries it again from there)"
+                )
+        return None
 
     def note(self, loss: float, tokens: int, grad_norm: float, lr: float) -> None:
         """One step more."""

@@ -8,9 +8,7 @@ those that stay and those that come.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import torch
@@ -29,6 +27,7 @@ from lorepack.training.passes import Member, backward
 from lorepack.training.plan import Plan
 from lorepack.training.result import STEPS, TrainResult
 from lorepack.training.rows import can_share
+from lorepack.training.threads import computing_with
 
 
 class Engine:
@@ -90,7 +89,7 @@ class Engine:
         """
         try:
             self._resume()
-            with self._computing():
+            with computing_with(self.threads):
                 self._steps()
             checkpoint.clear(self.folder)
             return self.results
@@ -155,18 +154,6 @@ class Engine:
         self._tell(told)
         while len(self.members) > self.plan.slots:
             self._send_back(len(self.members) - 1, first=True)
-
-    @contextmanager
-    def _computing(self) -> Iterator[None]:
-        """Compute with the threads that the jobs began with."""
-        before = torch.get_num_threads()
-        try:
-            if before != self.threads:
-                torch.set_num_threads(self.threads)
-            yield
-        finally:
-            if before != self.threads:
-                torch.set_num_threads(before)
 
     def _steps(self) -> None:
         self.listeners.progress(self._done(), self._total())
@@ -320,7 +307,7 @@ class Engine:
         norms = optimizer.clip([course.job.recipe.clip for course in courses])
         lrs: list[float | None] = []
         for course, loss, norm in zip(courses, losses, norms, strict=True):
-            course.error = self._broken(course, loss, norm)
+            course.error = course.broken(loss, norm)
             lrs.append(None if course.error else course.job.lr_at(course.step))
         optimizer.step(lrs)
         told: dict[int, dict[str, float]] = {}
@@ -331,16 +318,6 @@ class Engine:
                 told[member.number] = {"grad_norm": norm, "loss": loss, "lr": lr, "tokens": count}
         self.broadcast.end_step(told)
         return True
-
-    def _broken(self, course: Course, loss: float, norm: float) -> LorepackError | None:
-        for what, value in (("loss", loss), ("gradient norm", norm)):
-            if not math.isfinite(value):
-                return NumericError(
-                    f"adapter {course.adapter}: {what} is {value} at step {course.step + 1} of "
-                    f"{course.job.total_steps}; lower lr or check the base's weights "
-                    f"(its last good step is kept: the same call tries it again from there)"
-                )
-        return None
 
     def _relieve(self, short: Short) -> None:
         """Cut the work smaller: fewer tokens a pass, then fewer adapters; then give a job up."""

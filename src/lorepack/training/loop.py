@@ -69,7 +69,8 @@ def train(
         on_epoch: measures reliability after an epoch, dropout off; see `OnEpoch`.
         progress: called with steps done and steps in all.
         provenance: kept in lorepack.json; base, recipe and seed where None.
-        options: ``tokens``, ``checkpoint_minutes``, ``note``, ``stop``, ``watch`` and ``sinks``; see `train_many`.
+        options: ``tokens``, ``checkpoint_minutes``, ``note``, ``stop``, ``watch`` and ``sinks``;
+            see `train_many`.
 
     Raises:
         InputError: no examples, one that does not fit, a recipe that does not fit the model.
