@@ -15,6 +15,7 @@ FITTING = {
     "WriteError": OSError,
     "MismatchError": ValueError,
     "NumericError": ArithmeticError,
+    "NoMemoryError": MemoryError,
 }
 
 

@@ -40,6 +40,17 @@ class NumericError(LorepackError, ArithmeticError):
     """NaN or infinity where a number must be finite."""
 
 
+class NoMemoryError(LorepackError, MemoryError):
+    """Work that does not fit in memory, cut as small as it can be."""
+
+
+class Stopped(BaseException):
+    """Work that ended early because it was asked to; the same call goes on from there.
+
+    No error, and no `Exception`: like ``KeyboardInterrupt``, it is not to be caught on the way.
+    """
+
+
 def suggest(name: str, known: Iterable[str]) -> str:
     """Say which known name was probably meant.
 

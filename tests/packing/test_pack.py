@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -245,6 +246,42 @@ def test_ctrl_c_is_one_line_and_the_same_command_goes_on(fact_file, tmp_path):
     assert "finished stages are kept" in errors
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1])["unknown_trained"] == 8
+
+
+def test_a_missing_library_is_told_before_any_work(fact_file, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    with pytest.raises(InputError, match="pip install wandb"):
+        lorepack.pack("world", fact_file, tmp_path / "run", log_to=["wandb"], **SETTINGS)
+    assert not (tmp_path / "run").exists()
+
+
+def test_sigterm_keeps_the_last_step_and_ends_with_0(fact_file, tmp_path):
+    import signal
+
+    command = [
+        sys.executable, "-m", "lorepack", "pack", "--model", "world", "--facts", str(fact_file),
+        "--out", str(tmp_path / "run"), "--unknown", "8", "--samples", "0", "--json",
+        "--set", "probe.prompts=2", "--set", "epochs=2",
+    ]  # fmt: skip
+    child = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert child.stderr is not None
+    for line in child.stderr:
+        if '"train"' in line:
+            child.send_signal(signal.SIGTERM)
+            break
+    out, errors = child.communicate()
+    assert child.returncode == 0, errors
+    assert "the same command goes on from there" in errors.splitlines()[-1]
+    told = json.loads(out.splitlines()[-1])["stopped"]
+    assert re.fullmatch(r"stopped at step \d+ of \d+", told)
+    kept = int(told.split()[3])
+    (place,) = (tmp_path / "run/training/checkpoint").iterdir()
+    assert place.name == f"step-{kept:08d}"
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    first = next(json.loads(x) for x in done.stderr.splitlines() if '"train"' in x)
+    assert first["done"] == kept
     assert json.loads(done.stdout.splitlines()[-1])["unknown_trained"] == 8
 
 

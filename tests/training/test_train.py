@@ -195,7 +195,7 @@ def test_training_stops_at_the_reliability_asked_for(tmp_path: Path) -> None:
         run(tmp_path / "blind", toy(), settings)
 
 
-def test_nan_stops_the_job_by_name_and_keeps_the_last_checkpoint(tmp_path: Path) -> None:
+def test_nan_stops_the_job_by_name_and_keeps_its_last_good_step(tmp_path: Path) -> None:
     lm, calls = toy(), []
 
     def poison(done: int, total: int) -> None:
@@ -205,11 +205,12 @@ def test_nan_stops_the_job_by_name_and_keeps_the_last_checkpoint(tmp_path: Path)
 
     with pytest.raises(NumericError, match=r"a: loss is nan at step 5 of 6; lower lr"):
         run(tmp_path, lm, recipe(), progress=poison)
-    assert [place.name for place in (tmp_path / "t/checkpoint").iterdir()] == ["step-00000003"]
+    assert [place.name for place in (tmp_path / "t/parked").iterdir()] == ["step-00000004"]
     assert not (tmp_path / "a").exists()
     calls.clear()
     run(tmp_path, toy(), recipe(), progress=lambda done, total: calls.append(done))
-    assert calls[0] == 3, "with sound weights it goes on from there"
+    assert calls[:2] == [0, 5], "with sound weights it goes on from there"
+    assert not (tmp_path / "t/parked").exists()
 
 
 def test_infinite_gradients_are_named(tmp_path: Path) -> None:

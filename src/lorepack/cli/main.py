@@ -1,18 +1,21 @@
 """The command `lorepack`: its verbs, loaded when they are asked for, and how it ends.
 
 Exit codes: 0 done, 2 the user can mend it (one line on stderr), 1 a bug (a traceback), 130 Ctrl-C.
+SIGTERM ends the long verbs with 0 and a state to go on from.
 """
 
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import sys
+from contextlib import nullcontext
 
 import click
 
-from lorepack import __version__
-from lorepack.errors import LorepackError, suggest
+from lorepack import __version__, signals
+from lorepack.errors import LorepackError, Stopped, suggest
 
 VERBS = {
     "demo": "the whole job on the embedded world, in minutes",
@@ -29,6 +32,9 @@ VERBS = {
 
 RESUMED = frozenset({"demo", "synthesize", "paraphrase", "probe", "pack", "audit"})
 """verbs that go on where they were stopped"""
+
+HEEDS_TERM = frozenset({"demo", "pack", "train"})
+"""verbs that end at a safe point, and with 0, when the system asks them to"""
 
 
 class Verbs(click.Group):
@@ -73,17 +79,22 @@ def main() -> None:
     debug = "--debug" in sys.argv
     if debug:  # allowed anywhere on the line, also after the verb
         sys.argv = [sys.argv[0], "--debug", *(a for a in sys.argv[1:] if a != "--debug")]
+    verb = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
     try:
-        cli.main(standalone_mode=False)
+        with signals.heeded() if verb in HEEDS_TERM else nullcontext():
+            cli.main(standalone_mode=False)
     except click.exceptions.Exit as ending:
         sys.exit(ending.exit_code)
     except click.ClickException as error:
         error.show()
         sys.exit(2)
     except (KeyboardInterrupt, click.Abort):
-        verb = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
         kept = "; finished stages are kept, the same command goes on from there"
         _leave(f"stopped{kept if verb in RESUMED else ''}", 130)
+    except Stopped as ending:
+        if "--json" in sys.argv:
+            print(json.dumps({"stopped": str(ending)}))
+        _leave(f"{ending}; what is finished is kept, the same command goes on from there", 0)
     except BrokenPipeError:  # `lorepack ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)

@@ -48,6 +48,12 @@ model_option = click.option(
 facts_option = click.option(
     "--facts", required=True, metavar="F", help="a file (JSONL, CSV, Parquet), or: world"
 )
+log_to_option = click.option(
+    "--log-to",
+    multiple=True,
+    type=click.Choice(["tensorboard", "trackio", "wandb"]),
+    help="where training's values go besides its files",
+)
 load_options = gathered(
     "load",
     ("device", "dtype", "quantize", "revision", "trust_remote_code"),

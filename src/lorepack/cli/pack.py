@@ -7,7 +7,13 @@ from typing import Any
 import click
 
 from lorepack.cli.console import finish, json_option, progress
-from lorepack.cli.options import facts_option, load_options, model_option, probe_options
+from lorepack.cli.options import (
+    facts_option,
+    load_options,
+    log_to_option,
+    model_option,
+    probe_options,
+)
 from lorepack.cli.results import show_run
 
 
@@ -22,6 +28,7 @@ from lorepack.cli.results import show_run
 @click.option("--recipe", default="recommended", show_default=True, help="or paper, or a YAML file")
 @click.option("--answer-cap", type=float, help="largest share of one answer among trained facts")
 @click.option("--epoch-curve", is_flag=True, help="measure reliability after every epoch")
+@log_to_option
 @probe_options
 @load_options
 @json_option
@@ -36,6 +43,7 @@ def command(
     recipe: str,
     answer_cap: float | None,
     epoch_curve: bool,
+    log_to: tuple[str, ...],
     probing: dict[str, Any],
     load: dict[str, Any],
     as_json: bool,
@@ -55,6 +63,7 @@ def command(
             recipe=recipe,
             answer_cap=answer_cap,
             epoch_curve=epoch_curve,
+            log_to=log_to,
             progress=show,
             **probing,
             **load,

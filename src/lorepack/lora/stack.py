@@ -78,9 +78,10 @@ class Stack:
         self.specs = tuple(specs)
         self.seeds = tuple(seeds)
         names = sorted({target for spec in specs for target in spec.targets})
-        found = found or Decompositions(model)
+        self.decompositions = found = found or Decompositions(model)
         self.sites = {n: site_of(model, n, self.specs, self.seeds, found) for n in names}
         self._training = False
+        self._before = 0
         self._steps = (0,) * len(specs)
         self._choice: int | _Rows | None = None
         self._handles: list[torch.utils.hooks.RemovableHandle] = []
@@ -189,16 +190,26 @@ class Stack:
 
     @contextmanager
     def using(
-        self, which: int | Sequence[int] | Tensor | None, train: bool = False
+        self,
+        which: int | Sequence[int] | Tensor | None,
+        train: bool = False,
+        before: int = 0,
     ) -> Iterator[Stack]:
-        """`use` and `train` for the block, then as before."""
-        before = self._choice, self._training
+        """`use` and `train` for the block, then as before.
+
+        Args:
+            which: see `use`.
+            train: whether dropout acts.
+            before: rows of each adapter that its step had in earlier passes: dropout goes on.
+        """
+        earlier = self._choice, self._training, self._before
         try:
             self.use(which)
             self.train(train)
+            self._before = before
             yield self
         finally:
-            self._choice, self._training = before
+            self._choice, self._training, self._before = earlier
 
     def train(self, on: bool = True) -> None:
         """Switch dropout on or off; it is off at first."""
@@ -290,7 +301,7 @@ class Stack:
         device = x.device
         keep = keep_mask(
             torch.tensor([kinds[i] for i in adapters], device=device),
-            torch.tensor(numbers, device=device),
+            torch.tensor(numbers, device=device) + self._before,
             torch.tensor(
                 [self.specs[i].dropout for i in adapters], dtype=torch.float64, device=device
             ),

@@ -18,6 +18,7 @@ from lorepack.packing.settings import PackSettings, put, split_sets
 from lorepack.packing.sources import load_facts
 from lorepack.packing.stages import Job, Progress, quiet
 from lorepack.probing import ProbeResult, ProbeSettings
+from lorepack.training import sinks
 
 Facts = str | Path | Sequence[Fact]
 
@@ -39,6 +40,7 @@ def pack(
     epoch_curve: bool = False,
     answer_cap: float | None = None,
     neutral: Sequence[str] | None = None,
+    log_to: Sequence[str] = (),
     progress: Progress = quiet,
     **load: Any,
 ) -> PackResult:
@@ -60,6 +62,8 @@ def pack(
         epoch_curve: measure reliability after every epoch.
         answer_cap: largest share of the trained facts that one answer may have.
         neutral: text for KL and perplexity; None takes the made world's.
+        log_to: where training's values go besides its files: ``wandb``, ``trackio``,
+            ``tensorboard``.
         progress: called as ``progress(stage, done, total)``.
         load: how to load the model: ``device``, ``dtype``, ``quantize``, ``revision``,
             ``trust_remote_code``.
@@ -76,11 +80,12 @@ def pack(
         preset=preset, seed=seed, sets=sets, epoch_curve=epoch_curve, answer_cap=answer_cap,
         samples=samples,
     )  # fmt: skip
+    taken = [sinks.named(name, project=Path(run).resolve().name, folder=run) for name in log_to]
     notes: list[str] = []
     listed = load_facts(facts, notes)
     with open_run(run) as opened:
         text = world.neutral_text() if neutral is None else list(neutral)
-        job = Job(opened, loaded(model, load), listed, settings, text, progress, notes)
+        job = Job(opened, loaded(model, load), listed, settings, text, progress, notes, taken)
         training.check(job.lm, settings.recipe)  # before hours of probing, not after
         opened.begin(job.describe(), listed, text)
         return stages.carry_out(job, start)

@@ -26,6 +26,7 @@ from lorepack.packing.result import PackResult
 from lorepack.packing.run import Run, versions
 from lorepack.packing.settings import PackSettings
 from lorepack.probing import ProbeResult
+from lorepack.training.sinks import Sink
 
 Progress = Callable[[str, int, int], None]
 """called as ``progress(stage, done, total)``"""
@@ -47,6 +48,8 @@ class Job:
     progress: Progress = quiet
     notes: list[str] = field(default_factory=list)
     """remarks so far: of reading the facts, of the mix, of training, of loading the adapter"""
+    sinks: Sequence[Sink] = ()
+    """take the values of every step of training"""
 
     @cached_property
     def facts_hash(self) -> str:
@@ -149,6 +152,7 @@ def train_stage(job: Job, mix: Mix) -> None:
             on_epoch=epoch_meter(job, mix),
             progress=job.ticker("train"),
             provenance=adapter_provenance(job, mix),
+            sinks=job.sinks,
         )
         job.notes += result.warnings
 

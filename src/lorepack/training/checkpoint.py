@@ -6,11 +6,10 @@ only when the new one is complete. Without a manifest, or with other jobs', it d
 
 from __future__ import annotations
 
-import contextlib
 import re
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +19,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from lorepack import files
-from lorepack.errors import WriteError
+from lorepack.errors import LorepackError, NoMemoryError, NumericError, WriteError
 from lorepack.lora import Stack
 from lorepack.training.adamw import AdamW
 from lorepack.training.course import Progress
+from lorepack.training.plan import Plan
 
 _FACTORS, _MOMENTS, _STATE = "factors.safetensors", "moments.safetensors", "state.json"
+_FAILURES = {kind.__name__: kind for kind in (NumericError, NoMemoryError)}
 _NAME = re.compile(r"step-\d{8,}")
 
 
@@ -39,6 +40,12 @@ class State:
     """the jobs in the stack by their numbers, in the order of its adapters"""
     threads: int
     """CPU threads, which decide the order of sums"""
+    plan: Plan
+    """how many fit at once"""
+    over: dict[int, LorepackError | None] = field(default_factory=dict)
+    """jobs that were done, or had failed, by then: they stay out of what goes on"""
+    parked: frozenset[int] = frozenset()
+    """jobs in the queue that go on from where they were parked"""
 
 
 def save(folder: Path, inputs: str, optimizer: AdamW, state: State) -> None:
@@ -57,8 +64,17 @@ def save(folder: Path, inputs: str, optimizer: AdamW, state: State) -> None:
     _write(place / _FACTORS, {key: t.detach() for key, t in _factors(optimizer.stack)})
     _write(place / _MOMENTS, optimizer.moments)
     members = [{"job": job, **asdict(progress)} for job, progress in state.members.items()]
-    row = {"tick": state.tick, "threads": state.threads, "members": members}
-    files.write_json(place / _STATE, {"schema": 2, "counts": optimizer.counts, **row})
+    row = {
+        "schema": 3,
+        "counts": optimizer.counts,
+        "members": members,
+        "over": [{"job": job, **_told(error)} for job, error in sorted(state.over.items())],
+        "parked": sorted(state.parked),
+        "plan": asdict(state.plan),
+        "threads": state.threads,
+        "tick": state.tick,
+    }
+    files.write_json(place / _STATE, row)
     files.write_manifest(place, inputs, [_FACTORS, _MOMENTS, _STATE])
     for other in _found(folder):
         if other != place:
@@ -75,7 +91,9 @@ def peek(place: Path) -> State:
     """The counters of a checkpoint."""
     state: dict[str, Any] = files.read_json(place / _STATE)
     members = {row.pop("job"): Progress(**row) for row in state["members"]}
-    return State(state["tick"], members, state["threads"])
+    over = {row["job"]: _heard(row) for row in state["over"]}
+    plan, parked = Plan(**state["plan"]), frozenset(state["parked"])
+    return State(state["tick"], members, state["threads"], plan, over, parked)
 
 
 def restore(place: Path, optimizer: AdamW) -> None:
@@ -90,14 +108,16 @@ def restore(place: Path, optimizer: AdamW) -> None:
 
 
 def clear(folder: Path) -> None:
-    """Remove all checkpoints.
+    """Remove all checkpoints, and the folder where nothing else lies in it.
 
     Raises:
         WriteError: no permission.
     """
     try:
-        with contextlib.suppress(FileNotFoundError):
-            shutil.rmtree(folder)
+        for place in _found(folder):
+            shutil.rmtree(place)
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
     except OSError as error:
         raise WriteError(f"cannot clear {folder}: {error.strerror or error}") from error
 
@@ -107,6 +127,15 @@ def _factors(stack: Stack) -> Iterator[tuple[str, Tensor]]:
     for name, site in stack.sites.items():
         for side, _, tensor in site.tensors():
             yield f"{name}.{side}", tensor
+
+
+def _told(error: LorepackError | None) -> dict[str, str | None]:
+    return {"error": None if error is None else type(error).__name__, "why": str(error or "")}
+
+
+def _heard(row: dict[str, Any]) -> LorepackError | None:
+    kind = _FAILURES.get(row["error"])
+    return kind(row["why"]) if kind else None
 
 
 def _found(folder: Path) -> list[Path]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +11,8 @@ from typing import Any
 
 import torch
 
-from lorepack import files, lora
-from lorepack.errors import LorepackError, WriteError
+from lorepack import files, lora, signals
+from lorepack.errors import LorepackError, NumericError, WriteError
 from lorepack.lora import Stack
 from lorepack.training import result
 from lorepack.training.batches import Example
@@ -47,10 +49,19 @@ class Course:
         out: folder for train.jsonl, epochs.json, result.json.
         adapter: folder for the adapter.
         on_epoch: measures reliability after an epoch; see `OnEpoch`.
+        name: for tables; the adapter's folder where empty.
     """
 
-    def __init__(self, job: Job, out: Path, adapter: Path, on_epoch: OnEpoch | None = None) -> None:
+    def __init__(
+        self,
+        job: Job,
+        out: Path,
+        adapter: Path,
+        on_epoch: OnEpoch | None = None,
+        name: str = "",
+    ) -> None:
         self.job, self.out, self.adapter, self.on_epoch = job, out, adapter, on_epoch
+        self.name = name or str(adapter)
         self.objective = OBJECTIVES[job.recipe.loss]
         self.step = self.tokens = self.epoch_tokens = 0
         self.epoch_loss = 0.0
@@ -60,9 +71,15 @@ class Course:
         self.error: LorepackError | None = None
         self.log: StepLog | None = None
 
+    @property
+    def parked(self) -> Path:
+        """Folder for the state of a job that was taken out of the stack before its end."""
+        return self.out / "parked"
+
     def begin(self) -> None:
         """Start from step 0, leaving nothing of an earlier try."""
         try:
+            shutil.rmtree(self.parked, ignore_errors=True)
             for name in (files.MANIFEST, EPOCHS):
                 (self.out / name).unlink(missing_ok=True)
         except OSError as error:
@@ -114,6 +131,17 @@ class Course:
         """Whether an epoch has just ended."""
         return self.step > 0 and self.step % self.job.steps_an_epoch == 0
 
+    def broken(self, loss: float, grad_norm: float) -> LorepackError | None:
+        """Why the job cannot go on with its next step, where loss or gradient say so."""
+        for what, value in (("loss", loss), ("gradient norm", grad_norm)):
+            if not math.isfinite(value):
+                return NumericError(
+                    f"adapter {self.adapter}: {what} is {value} at step {self.step + 1} of "
+                    f"{self.job.total_steps}; lower lr or check the base's weights "
+                    f"(its last good step is kept: the same call tries it again from there)"
+                )
+        return None
+
     def note(self, loss: float, tokens: int, grad_norm: float, lr: float) -> None:
         """One step more."""
         assert self.log is not None
@@ -132,7 +160,8 @@ class Course:
         if len(self.epochs) < number:
             reliability = None
             if self.on_epoch is not None:
-                with stack.using(slot), torch.no_grad():
+                # What is measured is not lost with the signal: the step before it is kept.
+                with stack.using(slot), torch.no_grad(), signals.released():
                     reliability = self.on_epoch(number, stack)
             loss = self.epoch_loss / self.epoch_tokens
             self.epochs.append(
@@ -178,12 +207,14 @@ class Course:
             warnings=self.warnings,
         )
         result.write(self.out, inputs, done)
+        shutil.rmtree(self.parked, ignore_errors=True)
         return done
 
     def close(self) -> None:
         """Let go of the log."""
         if self.log is not None:
             self.log.close()
+            self.log = None
 
 
 def _length_warnings(job: Job) -> list[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lorepack import files
+from lorepack import files, signals
 from lorepack.errors import InputError, LorepackError
 from lorepack.lora import AdapterSpec
 from lorepack.lora.spec import Init
@@ -16,10 +16,12 @@ from lorepack.training.batches import Example, fit
 from lorepack.training.course import Course, OnEpoch
 from lorepack.training.engine import Engine
 from lorepack.training.job import Base, Job
+from lorepack.training.listeners import Listeners
+from lorepack.training.live import Watch
 from lorepack.training.objectives import OBJECTIVES
-from lorepack.training.passes import CPU_TOKENS
 from lorepack.training.recipe import Recipe
 from lorepack.training.result import TrainResult
+from lorepack.training.sinks import Sink
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,8 @@ class Order:
     """measures reliability after an epoch, dropout off"""
     provenance: Mapping[str, Any] | None = None
     """kept in lorepack.json; base, recipe and seed where None"""
+    name: str = ""
+    """for tables and sinks; the adapter's folder where empty"""
 
 
 def train(
@@ -52,6 +56,7 @@ def train(
     on_epoch: OnEpoch | None = None,
     progress: Callable[[int, int], None] | None = None,
     provenance: Mapping[str, Any] | None = None,
+    **options: Any,
 ) -> TrainResult:
     """Train one adapter; the same call again after a crash goes on and ends with the same bytes.
 
@@ -65,14 +70,19 @@ def train(
         on_epoch: measures reliability after an epoch, dropout off; see `OnEpoch`.
         progress: called with steps done and steps in all.
         provenance: kept in lorepack.json; base, recipe and seed where None.
+        options: ``tokens``, ``checkpoint_minutes``, ``note``, ``stop``, ``watch`` and ``sinks``;
+            see `train_many`.
 
     Raises:
         InputError: no examples, one that does not fit, a recipe that does not fit the model.
-        NumericError: a loss or gradient is NaN or infinite; the last checkpoint is kept.
+        NumericError: a loss or gradient is NaN or infinite; the last good step is kept.
+        NoMemoryError: not even one row of a step fits; the last good step is kept.
         WriteError: no space, no permission.
+        Stopped: ``stop`` said so, or SIGTERM in a process that heeds it; the state is kept.
     """
     order = Order(examples, recipe, Path(out), Path(adapter), seed, on_epoch, provenance)
-    (outcome,) = train_many(lm, [order], checkpoints=order.out / "checkpoint", progress=progress)
+    place = order.out / "checkpoint"
+    (outcome,) = train_many(lm, [order], checkpoints=place, progress=progress, **options)
     if isinstance(outcome, LorepackError):
         raise outcome
     return outcome
@@ -83,32 +93,46 @@ def train_many(
     orders: Sequence[Order],
     *,
     checkpoints: Path | str,
-    slots: int = 64,
-    tokens: int = CPU_TOKENS,
+    slots: int | None = None,
+    tokens: int | None = None,
+    checkpoint_minutes: float | None = 5,
     progress: Callable[[int, int], None] | None = None,
+    note: Callable[[str], None] | None = None,
+    stop: Callable[[], bool] | None = None,
+    watch: Watch | None = None,
+    sinks: Sequence[Sink] = (),
 ) -> list[TrainResult | LorepackError]:
     """Train adapters together on one base, each with the results that it would have alone.
 
-    The same call again after a crash goes on and ends with the same bytes.
+    The same call again after a crash goes on and ends with the same bytes. A job that failed is
+    tried again, from its last good step, by a call that finds the others done.
 
     Args:
         lm: a language model; ``context``, where it has one, bounds the examples.
         orders: the jobs, in the order in which they enter the stack.
         checkpoints: folder for checkpoints while training runs.
-        slots: most adapters in the stack at once.
-        tokens: most tokens of one forward pass.
+        slots: most adapters in the stack at once; None chooses from free memory.
+        tokens: most tokens of one forward pass; None chooses from free memory.
+        checkpoint_minutes: most between two checkpoints; None keeps to the recipes'
+            ``checkpoint_every`` steps alone. Whichever comes first.
         progress: called with steps done and steps in all, summed over the jobs.
+        note: called with remarks of one line, such as how many adapters fit at once.
+        stop: asked after every step whether training is to end there.
+        watch: called with how every job stands, about four times a second.
+        sinks: take the values of every step besides train.jsonl; see `sinks.named`.
 
     Returns:
         For each job its result, or the error that stopped it while the others went on.
 
     Raises:
         InputError: no examples, one that does not fit, a recipe that does not fit the model, two
-            jobs that write to one folder.
+            jobs that write to one folder, numbers that are not positive.
         WriteError: no space, no permission.
+        Stopped: ``stop`` said so, or SIGTERM in a process that heeds it; the state is kept.
     """
     _check_orders(orders)
-    courses = [Course(_job(lm, o), o.out, o.adapter, o.on_epoch) for o in orders]
+    _check_positive(slots=slots, tokens=tokens, checkpoint_minutes=checkpoint_minutes)
+    courses = [Course(_job(lm, o), o.out, o.adapter, o.on_epoch, o.name) for o in orders]
     inputs = [course.job.inputs(lm.fingerprint) for course in courses]
     outcomes: dict[int, TrainResult | LorepackError] = {}
     for number, course in enumerate(courses):
@@ -116,17 +140,38 @@ def train_many(
         if done is not None:
             outcomes[number] = done
     if len(outcomes) < len(orders):
-        together = files.hash_of([inputs, slots])
-        folder = Path(checkpoints)
-        engine = Engine(lm, courses, inputs, folder, together, slots, tokens, outcomes)
-        outcomes |= engine.run(progress or (lambda done, total: None))
+        with signals.held() as asked:
+            given = {"progress": progress, "note": note, "stop": stop or asked, "watch": watch}
+            engine = Engine(
+                lm,
+                courses,
+                inputs,
+                Path(checkpoints),
+                files.hash_of({"jobs": inputs}),
+                slots=slots,
+                tokens=tokens,
+                finished=frozenset(outcomes),
+                minutes=checkpoint_minutes,
+                listeners=Listeners(**_without_none(given), sinks=sinks),
+            )
+            outcomes |= engine.run()
     return [_outcome(outcomes.get(n), course) for n, course in enumerate(courses)]
 
 
 def _outcome(found: TrainResult | LorepackError | None, course: Course) -> Any:
-    outcome = found or course.error
+    outcome = course.error or found
     assert outcome is not None
     return outcome
+
+
+def _without_none(given: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in given.items() if value is not None}
+
+
+def _check_positive(**given: float | None) -> None:
+    for name, value in given.items():
+        if value is not None and not value > 0:
+            raise InputError(f"{name}={value}: expected a number above 0")
 
 
 def _check_orders(orders: Sequence[Order]) -> None:
