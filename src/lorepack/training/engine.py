@@ -9,7 +9,7 @@ those that stay and those that come.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from lorepack.training.job import Base
 from lorepack.training.passes import Member, backward
 from lorepack.training.result import STEPS, TrainResult
 from lorepack.training.rows import can_share
+from lorepack.training.teacher import Teacher
 
 Tick = Callable[[int, int], None]
 """called with steps done and steps in all, summed over the jobs"""
@@ -66,6 +67,7 @@ class Engine:
         self.tick = 0
         self.threads = torch.get_num_threads()
         self.optimizer: AdamW | None = None
+        self.teacher = Teacher(lm, [course.job for course in courses])
 
     def run(self, progress: Tick) -> dict[int, TrainResult]:
         """Train all jobs that are not done; results by number. A failed job says why itself."""
@@ -157,7 +159,7 @@ class Engine:
             if not stop and course.at_epoch:
                 assert self.optimizer is not None
                 with self.optimizer.stack.attached():
-                    stop = course.end_epoch(self.optimizer.stack, slot)
+                    stop = course.end_epoch(self.lm, self.optimizer.stack, slot)
             (leave if stop or course.done else stay).append((slot, member))
         for slot, member in leave:
             if member.course.error is None:
@@ -180,7 +182,8 @@ class Engine:
 
     def _member(self, number: int) -> Member:
         course = self.courses[number]
-        longest = max(len(example.ids) for example in course.job.data.examples)
+        texts = (*course.job.data.examples, *course.job.replay.examples)
+        longest = max(len(example.ids) for example in texts)
         share = can_share(self.lm.model.config, longest)  # type: ignore[arg-type]
         return Member(number, course, share)
 
@@ -205,19 +208,21 @@ class Engine:
         stack.set_step([course.step for course in courses])
         optimizer.zero_grad()
         with stack.attached():
-            losses, counts = backward(self.lm, stack, self.members, self.tokens)
+            losses = backward(self.lm, stack, self.members, self.tokens, self.teacher)
         norms = optimizer.clip([course.job.recipe.clip for course in courses])
         lrs: list[float | None] = []
         for course, loss, norm in zip(courses, losses, norms, strict=True):
-            course.error = self._broken(course, loss, norm)
+            course.error = self._broken(course, loss.means, norm)
             lrs.append(None if course.error else course.job.lr_at(course.step))
         optimizer.step(lrs)
-        for course, loss, norm, count, lr in zip(courses, losses, norms, counts, lrs, strict=True):
+        for course, loss, norm, lr in zip(courses, losses, norms, lrs, strict=True):
             if lr is not None:
-                course.note(loss, count, norm, lr)
+                course.note(loss.means, loss.tokens, norm, lr, loss.surprise)
 
-    def _broken(self, course: Course, loss: float, norm: float) -> LorepackError | None:
-        for what, value in (("loss", loss), ("gradient norm", norm)):
+    def _broken(
+        self, course: Course, means: Mapping[str, float], norm: float
+    ) -> LorepackError | None:
+        for what, value in (*means.items(), ("gradient norm", norm)):
             if not math.isfinite(value):
                 return NumericError(
                     f"adapter {course.adapter}: {what} is {value} at step {course.step + 1} of "
@@ -232,7 +237,7 @@ class Engine:
         if self.tick % every == 0:
             return True
         # What a measurement takes minutes for is not trained twice.
-        return any(m.at_epoch and (m.on_epoch or len(self.courses) == 1) for m in members)
+        return any(m.at_epoch and (m.measures or len(self.courses) == 1) for m in members)
 
     def _save(self) -> None:
         assert self.optimizer is not None

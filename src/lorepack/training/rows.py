@@ -48,6 +48,8 @@ class Rows:
     """int64 (P,), the token"""
     jobs: Tensor
     """int64 (P,), the job that it belongs to"""
+    answers: Tensor
+    """bool (P,), whether the token is one of the answer"""
     take: Tensor
     """int64 (E, L), the tokens of each example among the (n T) of all rows, prefix first"""
     put: Tensor
@@ -105,7 +107,7 @@ def split(examples: Sequence[Example], share: bool, most: int = MOST) -> list[li
     """
     if not share:
         return [[example] for example in examples]
-    prefix = _common(examples)
+    prefix = common(examples)
     rows: list[list[Example]] = []
     size = most + 1
     for example in examples:
@@ -135,7 +137,7 @@ def lay_out(rows: Sequence[tuple[int, bool, Sequence[Example]]], pad_id: int) ->
         segments[number, : len(row.ids)] = torch.tensor(row.segments)
     owners = tuple(job for job, _, _ in rows)
     counts = [len(row.loss) for row in made]
-    positions, targets = torch.tensor([pair for row in made for pair in row.loss]).T
+    positions, targets, answers = torch.tensor([entry for row in made for entry in row.loss]).T
     return Rows(
         owners=owners,
         input_ids=input_ids,
@@ -145,6 +147,7 @@ def lay_out(rows: Sequence[tuple[int, bool, Sequence[Example]]], pad_id: int) ->
         positions=positions,
         targets=targets,
         jobs=torch.repeat_interleave(torch.tensor(owners), torch.tensor(counts)),
+        answers=answers.bool(),
         **_alone(made, length),
     )
 
@@ -190,8 +193,8 @@ class _Row:
     ids: list[int]
     places: list[int]
     segments: list[int]
-    loss: list[tuple[int, int]]
-    """place in the row, target"""
+    loss: list[tuple[int, int, bool]]
+    """place in the row, target, whether that is of the answer"""
     shared: int
     """tokens of the common prefix"""
     spans: list[tuple[int, int]]
@@ -199,7 +202,7 @@ class _Row:
 
 
 def _row(examples: Sequence[Example], whole: bool) -> _Row:
-    shared = _common(examples) if len(examples) > 1 else 0
+    shared = common(examples) if len(examples) > 1 else 0
     prefix = list(examples[0].ids[:shared])
     row = _Row(prefix, list(range(shared)), [_PREFIX] * shared, [], shared, [])
     for number, example in enumerate(examples, 1):
@@ -211,11 +214,11 @@ def _row(examples: Sequence[Example], whole: bool) -> _Row:
         row.segments += [number] * (len(example.ids) - shared)
         for place in range(first - 1, len(example.ids) - 1):  # predicts the token behind it
             at = place if place < shared else place + offset
-            row.loss.append((at, example.ids[place + 1]))
+            row.loss.append((at, example.ids[place + 1], place + 1 >= example.answer_start))
     return row
 
 
-def _common(examples: Sequence[Example]) -> int:
+def common(examples: Sequence[Example]) -> int:
     """Tokens that all begin with; of equal examples all but the last, so that none is empty."""
     alike = takewhile(lambda ids: len(set(ids)) == 1, zip(*(e.ids for e in examples), strict=False))
     return min(sum(1 for _ in alike), min(len(e.ids) for e in examples) - 1)
