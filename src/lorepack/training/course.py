@@ -83,11 +83,12 @@ class Course:
             raise WriteError(f"cannot clear {self.out}: {error.strerror or error}") from error
         self.log = StepLog(self.out / STEPS)
 
-    def unharmed(self, at: Progress) -> bool:
-        """Whether what a checkpoint counts on is there: the log's lines, the adapter kept."""
+    def changed(self, at: Progress) -> Path | None:
+        """What a checkpoint counts on and is not as it was: the log's lines, the adapter kept."""
         if self._within(self._past(at)) and not (self.adapter / WEIGHTS).is_file():
-            return False
-        return begins_with(self.out / STEPS, at.log_bytes, at.log_sha256)
+            return self.adapter / WEIGHTS
+        log = self.out / STEPS
+        return None if begins_with(log, at.log_bytes, at.log_sha256) else log
 
     def resume(self, at: Progress) -> None:
         """Go on from a checkpoint."""

@@ -23,7 +23,7 @@ from lorepack.training.checkpoint import State
 from lorepack.training.course import Course
 from lorepack.training.job import Base
 from lorepack.training.passes import Member, backward
-from lorepack.training.result import STEPS, TrainResult
+from lorepack.training.result import TrainResult
 from lorepack.training.rows import can_share
 from lorepack.training.teacher import Teacher
 
@@ -91,10 +91,9 @@ class Engine:
             return
         for number, at in state.members.items():
             course = self.courses[number]
-            if not course.unharmed(at):
-                course.warnings.append(
-                    f"{course.out / STEPS} was changed: training starts from step 0"
-                )
+            changed = course.changed(at)
+            if changed is not None:
+                course.warnings.append(f"{changed} was changed: training starts from step 0")
                 checkpoint.clear(self.folder)
                 return
         members = []
