@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 
 from lorepack import llm
 from lorepack.errors import InputError
+from lorepack.training import own_text as module
 from lorepack.training import train
+from lorepack.training.batches import epoch_order
 from lorepack.training.own_text import own_text, running_text
 from lorepack.training.replay import draw, drawn_before
 from training.toy import made, recipe, toy
@@ -45,6 +47,8 @@ def test_each_comes_once_before_any_comes_again(
     pool = made(size)
     whole = draw(pool, 0, first + count, seed)
     assert draw(pool, first, count, seed) == whole[first:]
+    if size == 9 and len(whole) >= size:  # a pool as large as the mix does not follow its order
+        assert whole[:size] != [pool[i] for i in epoch_order(size, seed, 0)]
     times = Counter(example.fact_id for example in whole)
     assert max(times.values(), default=0) - min(times[e.fact_id] for e in pool) <= 1
 
@@ -111,10 +115,25 @@ def test_the_base_writes_its_own_examples() -> None:
     said = own_text(lm, starts, 5, seed=1, max_new_tokens=8)
     assert [e.ids[: e.answer_start] for e in said] == [tuple(starts[n % 2]) for n in range(5)]
     assert all(0 < len(e.ids) - e.answer_start <= 8 for e in said)
+    assert len({e.ids for e in said}) == 5
     assert own_text(lm, starts, 3, seed=1, max_new_tokens=8) == said[:3]
     assert own_text(lm, starts, 5, seed=2, max_new_tokens=8) != said
     with pytest.raises(InputError, match="no starts"):
         own_text(lm, [], 1, seed=0)
+
+
+def test_a_base_that_says_nothing_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    quiet = {0, 2, 3}
+
+    def generate_ids(lm: Any, prompts: Any, *, keys: list[int], **_: Any) -> list[Any]:
+        return [[[]] if key in quiet else [[key]] for key in keys]
+
+    monkeypatch.setattr(module, "generate_ids", generate_ids)
+    said = own_text(SimpleNamespace(name="toy"), [(7, 8)], 3, seed=0)  # type: ignore[arg-type]
+    assert [e.ids for e in said] == [(7, 8, 1), (7, 8, 4), (7, 8, 5)]
+    quiet |= set(range(99))
+    with pytest.raises(InputError, match="toy said something 0 times in 12, expected 3"):
+        own_text(SimpleNamespace(name="toy"), [(7, 8)], 3, seed=0)  # type: ignore[arg-type]
 
 
 def test_running_text_counts_from_its_first_token() -> None:

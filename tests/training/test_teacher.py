@@ -18,13 +18,13 @@ from training.test_engine import require_equal
 from training.toy import made, recipe, toy
 
 
-def read(step: Step) -> list[int]:
+def read(step: Step, tokens: int = 4096) -> list[int]:
     """Tokens of each forward pass that a step takes without gradients."""
     sizes: list[int] = []
     handle = step.lm.model.get_input_embeddings().register_forward_hook(
         lambda module, args, out: None if torch.is_grad_enabled() else sizes.append(args[0].numel())
     )
-    step.take()
+    step.take(tokens)
     handle.remove()
     return sizes
 
@@ -42,6 +42,7 @@ def test_what_several_jobs_train_is_read_once(held: int, tmp_path: Path) -> None
     # The passage is there once; each example adds its own word and itself.
     want = 30 + sum(1 + len(e.ids) for e in examples)
     sizes = read(Step(toy(), jobs, held))
+    assert held or sum(read(Step(toy(), jobs[:3], held), tokens=1)) == want  # each its own pass
     # Held targets belong to one objective each.
     assert sizes == ([want] if held == 0 else [want, want])
 

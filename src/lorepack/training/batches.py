@@ -83,7 +83,7 @@ def fit(
                 f"example of fact {example.fact_id} has {told}; shorten it, or set overlong=cut "
                 "or overlong=drop"
             )
-        elif rule == "drop" or not _outlives(example, beyond, whole):
+        elif rule == "drop" or beyond >= example.counted(whole):
             dropped += 1
         else:
             ids, teacher = example.ids[:-beyond], example.teacher_ids[:-beyond]
@@ -135,13 +135,6 @@ def _excess(example: Example, limit: int, teacher_limit: int | None) -> tuple[in
     length = len(example.teacher_ids)
     other = f"{length} tokens for its teacher, expected at most {teacher_limit}"
     return max(found, (length - teacher_limit, other), key=lambda pair: pair[0])
-
-
-def _outlives(example: Example, beyond: int, whole: bool) -> bool:
-    """Whether something that counts is left without the last tokens."""
-    if example.teacher_ids and beyond >= example.counted(False):
-        return False
-    return beyond < (len(example.ids) if whole else len(example.ids) - example.answer_start)
 
 
 def epoch_order(count: int, seed: int, epoch: int, of: str = "order") -> tuple[int, ...]:
