@@ -55,9 +55,9 @@ def main() -> int:
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in sides}
     for repeat in range(options.repeats):
         for name, workers in sides.items():
-            found[name].append(_together([{**plan, **worker} for worker in workers]))
+            found[name].append(together([{**plan, **worker} for worker in workers]))
             print(f"{repeat + 1} {name}: {found[name][-1]['seconds']:.2f} s", file=sys.stderr)
-    trainer = _together(
+    trainer = together(
         [{**plan, "side": "trainer", "threads": 2, "numbers": every[: options.trainer_jobs]}]
     )
     print(json.dumps(_row(options, found, trainer)))
@@ -100,9 +100,11 @@ def _row(options: Any, found: dict[str, list[dict[str, Any]]], trainer: dict[str
     }
 
 
-def _together(workers: list[dict[str, Any]]) -> dict[str, Any]:
+def together(
+    workers: list[dict[str, Any]], module: str = "benchmarks.packed_training"
+) -> dict[str, Any]:
     """Start workers, let them begin at once, and take the time until the last one ends."""
-    command = [sys.executable, "-m", "benchmarks.packed_training", "--worker"]
+    command = [sys.executable, "-m", module, "--worker"]
     started = [
         subprocess.Popen(
             [*command, json.dumps(worker)],
@@ -184,7 +186,7 @@ def _ours(plan: dict[str, Any]) -> Any:
     ]
 
     def train() -> tuple[dict[str, list[float]], int]:
-        tokens = _Counted(lm.model)
+        tokens = Counted(lm.model)
         train_many(lm, orders, checkpoints=folder / "checkpoint", tokens=plan["tokens"])
         losses = {}
         for number, order in zip(examples, orders, strict=True):
@@ -195,7 +197,7 @@ def _ours(plan: dict[str, Any]) -> Any:
     return train
 
 
-class _Counted:
+class Counted:
     """Tokens that go through a model, padding included."""
 
     def __init__(self, model: Any) -> None:
@@ -212,7 +214,7 @@ def _peer(plan: dict[str, Any]) -> Any:
     lm, examples = _made(plan)
 
     def train() -> tuple[dict[str, list[float]], int]:
-        tokens = _Counted(lm.model)
+        tokens = Counted(lm.model)
         losses = {}
         for number, made in examples.items():
             losses[str(number)] = _solo(lm, made, number, plan)
@@ -228,7 +230,7 @@ def _solo(lm: Any, examples: list[Any], number: int, plan: dict[str, Any]) -> li
     from torch.nn import functional as F
 
     recipe = _recipe(number, plan["epochs"])
-    model = _with_peft(lm, recipe, number)
+    model = with_peft(lm, recipe, number)
     inner = model.base_model.model
     weights = [weight for weight in model.parameters() if weight.requires_grad]
     optimizer = torch.optim.AdamW(weights, lr=recipe.lr, weight_decay=0.0, fused=True)
@@ -272,7 +274,7 @@ def _batches(examples: list[Any], number: int, plan: dict[str, Any]) -> list[lis
     return batches
 
 
-def _with_peft(lm: Any, recipe: Any, seed: int) -> Any:
+def with_peft(lm: Any, recipe: Any, seed: int) -> Any:
     """The model under PEFT, with the first factors that ours begins with."""
     from peft import LoraConfig, get_peft_model
 
@@ -304,7 +306,7 @@ def _trainer(plan: dict[str, Any]) -> Any:
         }
 
     def train() -> tuple[dict[str, list[float]], int]:
-        tokens = _Counted(lm.model)
+        tokens = Counted(lm.model)
         for number, made in examples.items():
             rows = [
                 {
@@ -327,7 +329,7 @@ def _trainer(plan: dict[str, Any]) -> Any:
                 use_cpu=True,
                 remove_unused_columns=False,
             )
-            model = _with_peft(lm, recipe, number)
+            model = with_peft(lm, recipe, number)
             Trainer(model=model, args=arguments, train_dataset=rows, data_collator=collate).train()
             model.unload()
         return {}, tokens.count

@@ -66,6 +66,8 @@ def alone(lm: ToyModel, order: Order) -> TrainResult:
         adapter=order.adapter,
         seed=order.seed,
         on_epoch=order.on_epoch,
+        replay=order.replay,
+        guard=order.guard,
     )
 
 

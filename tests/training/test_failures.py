@@ -48,14 +48,21 @@ def work(folder: Path, jobs: list[Order], **options: Any) -> list[Any]:
 @pytest.fixture
 def broken(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The second job's loss is NaN at its fourth step, while the list is not empty."""
-    on, right = [1], passes._losses
+    on, run, sums = [1], passes._run, passes._sums
+    now: list[Any] = []
 
-    def losses(lm: Any, stack: Any, members: Any, *rest: Any) -> torch.Tensor:
-        means = right(lm, stack, members, *rest)
-        bad = [m.number == 1 and m.course.step == FAILS_AT and bool(on) for m in members]
-        return means * torch.tensor([float("nan") if each else 1.0 for each in bad])
+    def watched_run(lm: Any, stack: Any, members: Any, *rest: Any) -> None:
+        now[:] = members
+        run(lm, stack, members, *rest)
 
-    monkeypatch.setattr(passes, "_losses", losses)
+    def broken_sums(student: Any, rows: Any, one: Any, *rest: Any) -> Any:
+        found, weights = sums(student, rows, one, *rest)
+        jobs = [now[slot] for slot, _ in one.terms]
+        bad = [m.number == 1 and m.course.step == FAILS_AT and bool(on) for m in jobs]
+        return found * torch.tensor([float("nan") if each else 1.0 for each in bad]), weights
+
+    monkeypatch.setattr(passes, "_run", watched_run)
+    monkeypatch.setattr(passes, "_sums", broken_sums)
     return on
 
 

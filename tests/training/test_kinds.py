@@ -17,6 +17,7 @@ from lorepack.lora import AdapterSpec, Stack
 from lorepack.training import Recipe, TrainResult, checkpoint, train
 from lorepack.training.adamw import AdamW
 from lorepack.training.batches import epoch_order
+from lorepack.training.plan import Plan
 from training.toy import IGNORED, ToyModel, made, padded, recipe, toy
 
 SEED, COUNT = 5, 11
@@ -231,7 +232,7 @@ def test_what_an_adapter_began_as_moves_with_it_and_lies_in_checkpoints(tmp_path
         for key, tensor in ours.items():
             inside = tuple(slice(size) for size in tensor.shape)
             assert torch.equal(tensor, theirs[key][inside]), key
-    checkpoint.save(tmp_path, "x", new, checkpoint.State(1, {}, 1))
+    checkpoint.save(tmp_path, "x", new, checkpoint.State(1, {}, 1, Plan(1, 1)))
     place = checkpoint.newest(tmp_path, "x")
     assert place is not None
     again = optimizer(dora, pissa)

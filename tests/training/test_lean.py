@@ -14,7 +14,7 @@ from lorepack.training import Example, lean
 from lorepack.training.cross_entropy import cross_entropy
 from lorepack.training.lean.attention import Attention
 from lorepack.training.lean.norm import NormBeside
-from lorepack.training.objectives import logits_at
+from lorepack.training.outputs import outputs_at
 from lorepack.training.rows import Rows, lay_out, split
 from tiny_models import tiny
 from training.toy import made
@@ -59,7 +59,7 @@ def require_same(model: nn.Module, stack: Stack, rows: Rows) -> None:
     got = gradients(stack, lean.logits(model, stack, rows), rows)
     with stack.attached(), stack.using(rows.owners, train=True):
         assert lean.fits(model, stack, rows)  # the stack's own hooks do not count
-        want = gradients(stack, logits_at(model, rows), rows)
+        want = gradients(stack, outputs_at(model, rows).logits, rows)
     torch.testing.assert_close(got[0], want[0], rtol=1e-5, atol=2e-5)
     for mine, theirs in zip(got[1], want[1], strict=True):
         torch.testing.assert_close(

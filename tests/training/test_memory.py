@@ -32,18 +32,16 @@ def work(lm: ToyModel, jobs: list[Order], folder: Path, **options: Any) -> tuple
 
 def limit(patch: pytest.MonkeyPatch, refuses: Any, error: Exception, late: bool = False) -> None:
     """Let passes fail whose rows are refused; ``late``: when gradients are there already."""
-    right = passes._losses
+    right = passes._run
 
-    def losses(lm: Any, stack: Any, members: Any, rows: Any, *rest: Any) -> torch.Tensor:
-        refused = refuses(rows, members)
-        means = right(lm, stack, members, rows, *rest)
-        if refused and late:
-            means.sum().backward()
+    def run(lm: Any, stack: Any, members: Any, one: Any, *rest: Any) -> None:
+        refused = refuses(passes._laid(lm, one)[0], members)
+        if late or not refused:
+            right(lm, stack, members, one, *rest)
         if refused:
             raise error
-        return means
 
-    patch.setattr(passes, "_losses", losses)
+    patch.setattr(passes, "_run", run)
 
 
 @pytest.mark.parametrize("kind", SHORTAGES)
@@ -130,10 +128,10 @@ def test_adapters_that_do_not_fit_at_once_come_in_turn(
     work(lm, calm, tmp_path / "calm")
     right = parking.optimizer_of
 
-    def small(model: Any, courses: Any) -> Any:
+    def small(model: Any, courses: Any, *rest: Any) -> Any:
         if len(courses) > 2:
             raise SHORTAGES["cuda"]
-        return right(model, courses)
+        return right(model, courses, *rest)
 
     from lorepack.training import engine
 

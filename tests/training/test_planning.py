@@ -15,8 +15,9 @@ from lorepack.training import passes, planning
 from lorepack.training.course import Course
 from lorepack.training.loop import Order, _job, train_many
 from lorepack.training.parking import optimizer_of
-from lorepack.training.passes import Member, backward
+from lorepack.training.passes import CPU_TOKENS, Member, backward
 from lorepack.training.plan import Plan
+from lorepack.training.teacher import Teacher
 from training.toy import made, recipe, toy
 
 
@@ -53,10 +54,11 @@ def peak_of(lm: Any, course: Course) -> int:
     """Most bytes that a step allocates on the processor beyond what was there, gradients aside."""
     optimizer = optimizer_of(lm.model, [course])
     members = [Member(0, course, share=True)]
+    teacher = Teacher(lm, [course.job], 0)
     with optimizer.stack.attached():
-        backward(lm, optimizer.stack, members, 4096)  # gradients are there from now on
+        backward(lm, optimizer.stack, members, teacher, 4096)  # gradients are there from now on
         with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
-            backward(lm, optimizer.stack, members, 4096)
+            backward(lm, optimizer.stack, members, teacher, 4096)
     events = [e for e in seen.profiler.kineto_results.events() if e.name() == "[memory]"]
     assert events
     now = most = 0
@@ -75,7 +77,7 @@ def test_the_measure_of_a_token_is_near_what_a_step_takes(
 ) -> None:
     lm = toy(family)
     (course,) = courses(lm, tmp_path, count=1, loss=loss, batch_size=12, dropout=0.1)
-    expected = planning.token_bytes(lm, [course]) * planning.step_tokens(course)
+    expected = planning.token_bytes(lm, [course]) * course.step_tokens()
     measured = peak_of(lm, course)
     assert least * measured < expected < 1.5 * measured
 
@@ -99,9 +101,9 @@ def test_more_memory_never_means_less_and_the_budget_holds(
     token = planning.token_bytes(lm, jobs)
     each = planning.COPIES * max(planning.adapter_bytes(lm, jobs))
     least = planning.choose(lm, jobs, None, None)[0]
-    assert least == Plan(6, 4096, needs=least.needs), "here, all fit"
+    assert least == Plan(6, CPU_TOKENS, needs=least.needs), "here, all fit"
     found = []
-    step = max(map(planning.step_tokens, jobs))
+    step = max(job.step_tokens() for job in jobs)
     for amount in [int((each + step * token) * share) for share in (0.1, 0.7, 2, 3, 5, 9, 30)]:
         free(monkeypatch, amount)
         plan, told = planning.choose(lm, jobs, None, None)
@@ -125,10 +127,12 @@ def test_what_is_asked_for_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert planning.choose(lm, jobs, 5, 300) == (Plan(5, 300), None)
     assert planning.choose(lm, jobs, 5, None)[0].slots == 5
     assert planning.choose(lm, jobs, None, 300)[0].tokens == 300
-    assert planning.choose(lm, jobs[:1], None, None) == (Plan(1, 4096), None), "nothing to choose"
+    assert planning.choose(lm, jobs[:1], None, None) == (Plan(1, CPU_TOKENS), None), (
+        "nothing to choose"
+    )
     free(monkeypatch, None)
     plan, told = planning.choose(lm, jobs, None, None)
-    assert (plan.slots, plan.tokens) == (6, 4096)
+    assert (plan.slots, plan.tokens) == (6, CPU_TOKENS)
     assert told is not None
     assert told.endswith("does not tell how much memory is free")
 
@@ -141,7 +145,7 @@ def test_a_probe_that_does_not_fit_begins_with_single_rows(
 
     lm = toy()
     jobs = courses(lm, tmp_path)
-    monkeypatch.setattr(passes, "_losses", full)
+    monkeypatch.setattr(passes, "_run", full)
     plan, told = planning.choose(lm, jobs, None, None)
     assert plan == Plan(1, 1, divide=True)
     assert told is not None
@@ -199,11 +203,11 @@ def test_a_plan_that_no_longer_fits_or_is_changed_is_said(
     folder = stopped("full")
     free(monkeypatch, 1)
     (told,) = work(folder)
-    assert "goes on with 6 adapters at once, 4,096 tokens a pass, as it began, though" in told
+    assert "goes on with 6 adapters at once, 2,048 tokens a pass, as it began, though" in told
     free(monkeypatch, 2**40)
     (told,) = work(stopped("fewer"), slots=2)
     assert told == (
-        "goes on with 2 adapters at once, 4,096 tokens a pass, not 6 and 4,096 as it began: "
+        "goes on with 2 adapters at once, 2,048 tokens a pass, not 6 and 2,048 as it began: "
         "results may differ in rounding"
     )
     assert not (tmp_path / "fewer/checkpoint").exists()

@@ -26,8 +26,9 @@ from lorepack.training.pace import Pace
 from lorepack.training.parking import optimizer_of, park, parked, unpark
 from lorepack.training.passes import Member, backward
 from lorepack.training.plan import Plan
-from lorepack.training.result import STEPS, TrainResult
+from lorepack.training.result import TrainResult
 from lorepack.training.rows import can_share
+from lorepack.training.teacher import Teacher
 from lorepack.training.threads import computing_with
 
 
@@ -81,6 +82,7 @@ class Engine:
         self.threads = torch.get_num_threads()
         self.optimizer: AdamW | None = None
         self.decompositions = Decompositions(lm.model)
+        self.teacher = Teacher(lm, [course.job for course in courses])
 
     def run(self) -> dict[int, TrainResult]:
         """Train all jobs that are not done; results by number. A failed job says why itself.
@@ -137,10 +139,9 @@ class Engine:
     def _unharmed(self, state: State) -> bool:
         for number, at in state.members.items():
             course = self.courses[number]
-            if not course.unharmed(at):
-                course.warnings.append(
-                    f"{course.out / STEPS} was changed: training starts from step 0"
-                )
+            changed = course.changed(at)
+            if changed is not None:
+                course.warnings.append(f"{changed} was changed: training starts from step 0")
                 return False
         return True
 
@@ -209,7 +210,7 @@ class Engine:
             assert self.optimizer is not None
             try:
                 with self.optimizer.stack.attached():
-                    stop = course.end_epoch(self.optimizer.stack, slot)
+                    stop = course.end_epoch(self.lm, self.optimizer.stack, slot)
                 self.broadcast.end_epoch(course)
                 return stop or course.done
             except NumericError as error:
@@ -273,7 +274,8 @@ class Engine:
 
     def _member(self, number: int) -> Member:
         course = self.courses[number]
-        longest = max(len(example.ids) for example in course.job.data.examples)
+        texts = (*course.job.data.examples, *course.job.replay.examples)
+        longest = max(len(example.ids) for example in texts)
         share = can_share(self.lm.model.config, longest)  # type: ignore[arg-type]
         return Member(number, course, share)
 
@@ -301,8 +303,8 @@ class Engine:
         short: Short | None = None
         try:
             with stack.attached():
-                losses, counts = backward(
-                    self.lm, stack, self.members, self.plan.tokens, self.plan.divide
+                losses = backward(
+                    self.lm, stack, self.members, self.teacher, self.plan.tokens, self.plan.divide
                 )
         except PassTooLargeError as error:
             short = error.short  # and let go of what the pass holds
@@ -312,15 +314,20 @@ class Engine:
         norms = optimizer.clip([course.job.recipe.clip for course in courses])
         lrs: list[float | None] = []
         for course, loss, norm in zip(courses, losses, norms, strict=True):
-            course.error = course.broken(loss, norm)
+            course.error = course.broken(loss.means, norm)
             lrs.append(None if course.error else course.job.lr_at(course.step))
         optimizer.step(lrs)
         told: dict[int, dict[str, float]] = {}
         for slot, (member, lr) in enumerate(zip(self.members, lrs, strict=True)):
             if lr is not None:
-                loss, norm, count = losses[slot], norms[slot], counts[slot]
-                member.course.note(loss, count, norm, lr)
-                told[member.number] = {"grad_norm": norm, "loss": loss, "lr": lr, "tokens": count}
+                loss, norm = losses[slot], norms[slot]
+                member.course.note(loss.means, loss.tokens, norm, lr, loss.surprise)
+                told[member.number] = {
+                    "grad_norm": norm,
+                    **loss.means,
+                    "lr": lr,
+                    "tokens": loss.tokens,
+                }
         self.broadcast.end_step(told)
         return True
 
@@ -374,7 +381,7 @@ class Engine:
         members = [m.course for m in self.members if m.course.error is None]
         every = min((m.job.recipe.checkpoint_every for m in members), default=self.tick + 1)
         # What a measurement takes minutes for is not trained twice.
-        measured = any(m.at_epoch and (m.on_epoch or len(self.courses) == 1) for m in members)
+        measured = any(m.at_epoch and (m.measures or len(self.courses) == 1) for m in members)
         return (self.tick % every == 0 or measured or self.pace.due) and self.pace.affordable
 
     def _save(self) -> None:

@@ -58,10 +58,7 @@ class Broadcast:
         """The jobs inside are about to take a step."""
         self.meter.begin()
         if self.watch is not None:
-            self.sizes = {
-                number: sum(len(example.ids) for example in self.courses[number].examples())
-                for number in inside
-            }
+            self.sizes = {number: self.courses[number].step_tokens() for number in inside}
 
     def end_step(self, values: Mapping[int, Mapping[str, float]]) -> None:
         """The values of each job that took the step."""

@@ -12,13 +12,13 @@ from lorepack.errors import InputError, LorepackError
 from lorepack.lora import AdapterSpec
 from lorepack.lora.spec import Init
 from lorepack.training import result
-from lorepack.training.batches import Example, fit
+from lorepack.training.batches import NOTHING, Example, Fitted, fit
 from lorepack.training.course import Course, OnEpoch
 from lorepack.training.engine import Engine
 from lorepack.training.job import Base, Job
 from lorepack.training.listeners import Listeners
 from lorepack.training.live import Watch
-from lorepack.training.objectives import OBJECTIVES
+from lorepack.training.objectives import replay_terms, trained_term
 from lorepack.training.recipe import Recipe
 from lorepack.training.result import TrainResult
 from lorepack.training.sinks import Sink
@@ -41,6 +41,10 @@ class Order:
     """measures reliability after an epoch, dropout off"""
     provenance: Mapping[str, Any] | None = None
     """kept in lorepack.json; base, recipe and seed where None"""
+    replay: Sequence[Example] = ()
+    """what may be replayed beside the examples, as the recipe's ``replay_ratio`` says"""
+    guard: Sequence[Example] = ()
+    """neutral text, not trained on, that harm is measured on after every epoch"""
     name: str = ""
     """for tables and sinks; the adapter's folder where empty"""
 
@@ -56,6 +60,8 @@ def train(
     on_epoch: OnEpoch | None = None,
     progress: Callable[[int, int], None] | None = None,
     provenance: Mapping[str, Any] | None = None,
+    replay: Sequence[Example] = (),
+    guard: Sequence[Example] = (),
     **options: Any,
 ) -> TrainResult:
     """Train one adapter; the same call again after a crash goes on and ends with the same bytes.
@@ -70,6 +76,8 @@ def train(
         on_epoch: measures reliability after an epoch, dropout off; see `OnEpoch`.
         progress: called with steps done and steps in all.
         provenance: kept in lorepack.json; base, recipe and seed where None.
+        replay: what may be replayed; see `Order`.
+        guard: what harm is measured on; see `Order`.
         options: ``tokens``, ``checkpoint_minutes``, ``note``, ``stop``, ``watch`` and ``sinks``;
             see `train_many`.
 
@@ -80,7 +88,8 @@ def train(
         WriteError: no space, no permission.
         Stopped: ``stop`` said so, or SIGTERM in a process that heeds it; the state is kept.
     """
-    order = Order(examples, recipe, Path(out), Path(adapter), seed, on_epoch, provenance)
+    paths = Path(out), Path(adapter)
+    order = Order(examples, recipe, *paths, seed, on_epoch, provenance, replay, guard)
     place = order.out / "checkpoint"
     (outcome,) = train_many(lm, [order], checkpoints=place, progress=progress, **options)
     if isinstance(outcome, LorepackError):
@@ -182,6 +191,15 @@ def _check_orders(orders: Sequence[Order]) -> None:
             raise InputError(
                 "early_stop_reliability needs a measurement every epoch: give on_epoch"
             )
+        if recipe.replay_ratio and not order.replay:
+            raise InputError(
+                f"{order.out}: replay_ratio is {recipe.replay_ratio}, but there is nothing to "
+                "replay: give examples as replay, or set replay_ratio=0"
+            )
+        if recipe.harm_budget is not None and not order.guard:
+            raise InputError(
+                f"{order.out}: harm_budget needs text to measure harm on: give examples as guard"
+            )
         for folder in {order.out.resolve(), order.adapter.resolve()}:
             if folder in seen:
                 raise InputError(f"two jobs write to {folder}; give each a folder of its own")
@@ -189,20 +207,34 @@ def _check_orders(orders: Sequence[Order]) -> None:
 
 
 def _job(lm: Base, order: Order) -> Job:
-    recipe = order.recipe
-    data = fit(
-        order.examples,
-        limit=min(recipe.max_length, _context(lm)),
-        rule=recipe.overlong,
-        whole=OBJECTIVES[recipe.loss].whole,
-        vocabulary=lm.model.get_input_embeddings().weight.shape[0],  # type: ignore[operator]
-    )
+    recipe, context = order.recipe, _context(lm)
+    objective = trained_term(recipe).objective
+
+    def fitted(texts: Sequence[Example], whole: bool, taught: bool = False) -> Fitted:
+        return fit(
+            texts,
+            limit=min(recipe.max_length, context),
+            rule=recipe.overlong,
+            whole=whole,
+            vocabulary=lm.model.get_input_embeddings().weight.shape[0],  # type: ignore[operator]
+            teacher_limit=context if taught else None,
+        )
+
+    replayed = all(term.objective.whole for term in replay_terms(recipe))
     origin = order.provenance or {
         "base": {"fingerprint": lm.fingerprint, "name": lm.name},
         "recipe": recipe.model_dump(mode="json"),
         "seed": order.seed,
     }
-    return Job(recipe, _spec(lm, recipe), data, order.seed, origin)
+    return Job(
+        recipe,
+        _spec(lm, recipe),
+        fitted(order.examples, objective.whole, objective.in_context),
+        order.seed,
+        origin,
+        fitted(order.replay, replayed) if recipe.replay_ratio else NOTHING,
+        fitted(order.guard, True) if order.guard else NOTHING,
+    )
 
 
 def check(lm: Base, recipe: Recipe) -> None:

@@ -59,7 +59,7 @@ def park(course: Course, inputs: str, optimizer: AdamW, slot: int) -> bool:
 def parked(course: Course, inputs: str) -> Path | None:
     """Where the state of exactly this job lies, unharmed; None when it has to begin anew."""
     place = checkpoint.newest(course.parked, inputs)
-    if place is None or not course.unharmed(checkpoint.peek(place).members[0]):
+    if place is None or course.changed(checkpoint.peek(place).members[0]) is not None:
         return None
     return place
 

@@ -24,6 +24,7 @@ from lorepack.training.parking import optimizer_of
 from lorepack.training.passes import CPU_TOKENS, Member, backward
 from lorepack.training.plan import Plan
 from lorepack.training.rows import can_share
+from lorepack.training.teacher import Teacher
 
 USABLE = 0.8
 """of the free memory: the rest is for what no formula counts, fragments among it"""
@@ -61,7 +62,7 @@ def choose(
         return Plan(most_slots, most_tokens), None
     free = free_bytes(lm.device)
     each = COPIES * max(adapter_bytes(lm, courses))
-    step = max(step_tokens(course) for course in courses)
+    step = max(course.step_tokens() for course in courses)
     try:
         token = token_bytes(lm, courses)
     except PassTooLargeError as error:
@@ -133,11 +134,6 @@ def adapter_bytes(lm: Base, courses: Sequence[Course]) -> list[int]:
     return found
 
 
-def step_tokens(course: Course) -> int:
-    """Tokens of a job's next step."""
-    return sum(len(example.ids) for example in course.examples())
-
-
 def token_bytes(lm: Base, courses: Sequence[Course]) -> float:
     """Bytes that a token takes in a pass: the most over the kinds of jobs.
 
@@ -173,10 +169,10 @@ def _probed(lm: Base, course: Course) -> float:
 
     with saved_tensors_hooks(count, lambda tensor: tensor), stack.attached():
         stack.set_step(course.step)
-        backward(lm, stack, [Member(0, course, share)], 1)
+        backward(lm, stack, [Member(0, course, share)], Teacher(lm, [course.job], 0), 1)
     # On the way back, a gradient and what it is made of stand beside what is kept.
     peak = sum(kept.values()) + 3 * max(kept.values())
-    return peak / step_tokens(course)
+    return peak / course.step_tokens()
 
 
 def _longest(course: Course) -> int:

@@ -65,11 +65,38 @@ class Recipe(BaseModel):
     """tokens an example"""
     overlong: Literal["error", "cut", "drop"] = "error"
     """what happens to an example beyond max_length or the model's context"""
-    loss: Literal["answer", "full"] = "answer"
+    loss: Literal["answer", "full", "memft", "memft-sigmoid", "distill", "distill-topk"] = "answer"
+    """what is minimised; see `lorepack.training.objectives`"""
     loss_average: Literal["token", "sample"] = "token"
     """a step's loss: the mean over its tokens, or over its examples of each one's mean"""
+    memft_threshold: float = Field(0.5, gt=0, lt=1)
+    """the probability from which on a token counts as remembered"""
+    memft_slope: float = Field(10.0, gt=0)
+    """of the sigmoid form, a nat"""
+    distill_temperature: float = Field(1.0, gt=0)
+    distill_kl_weight: float = Field(1.0, ge=0)
+    distill_hidden_weight: float = Field(1.0, ge=0)
+    distill_top_k: int = Field(20, ge=1)
+    distill_rest: Literal["ignored", "bucket"] = "ignored"
+    """what becomes of the teacher's other tokens"""
+    replay_ratio: float = Field(0.0, ge=0)
+    """examples replayed for each trained one"""
+    replay_schedule: Literal["constant", "rising", "falling"] = "constant"
+    replay_loss: Literal["full", "answer", "kl"] = "full"
+    replay_weight: float = Field(1.0, gt=0)
+    kl_weight: float = Field(0.0, ge=0)
+    """of KL(base ‖ adapted) on the replayed examples, beside their own loss"""
     early_stop_reliability: float | None = Field(None, ge=0, le=1)
     """stop after the epoch that reaches it; needs a measurement every epoch"""
+    max_steps: int | None = Field(None, ge=1)
+    max_tokens: int | None = Field(None, ge=1)
+    """stop after the step in which so many tokens have counted in the loss"""
+    exposures: int | None = Field(None, ge=1)
+    """stop after the step in which each fact has been seen so many times"""
+    stop_probability: float | None = Field(None, gt=0, lt=1)
+    """stop after the epoch in which each token was predicted with more"""
+    harm_budget: float | None = Field(None, ge=0)
+    """stop after the epoch in which KL(base ‖ adapted) on the guard exceeds it, nats a token"""
     checkpoint_every: int = Field(100, ge=1)
     """steps; an epoch's end is always kept"""
 
@@ -85,6 +112,20 @@ class Recipe(BaseModel):
             raise ValueError("layers: expected first,last with 0 <= first <= last")
         if self.kind == "dora" and self.init == "pissa":
             raise ValueError("kind dora with init pissa: not supported, choose one of the two")
+        return self
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Recipe:
+        if self.kl_weight and not self.replay_ratio:
+            raise ValueError("kl_weight needs replayed examples: set replay_ratio above 0")
+        if self.kl_weight and self.replay_loss == "kl":
+            raise ValueError("replay_loss=kl has replay_weight for its weight: leave kl_weight 0")
+        if not self.distill_kl_weight and not self.distill_hidden_weight:
+            raise ValueError("distill_kl_weight and distill_hidden_weight: got 0 for both")
+        if self.max_steps is not None and self.max_steps < self.min_steps:
+            raise ValueError(
+                f"max_steps: got {self.max_steps}, below min_steps {self.min_steps}; lower that too"
+            )
         return self
 
     @classmethod

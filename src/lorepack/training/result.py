@@ -32,6 +32,12 @@ class TrainResult:
     dropped: int
     """examples left out because they were too long"""
     stopped_early: bool
+    """before the last step that was planned"""
+    stopped: str
+    """why it ended: ``epochs``, ``max_steps``, ``max_tokens``, ``exposures``, ``reliability``,
+    ``stop_probability`` or ``harm_budget``"""
+    kept_epoch: int
+    """the epoch whose adapter this is; not the last one where that went beyond the harm budget"""
     parameters: int
     """trained numbers"""
     warnings: list[str] = field(default_factory=list)

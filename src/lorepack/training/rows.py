@@ -51,6 +51,8 @@ class Rows:
     """int64 (P,), the job that it belongs to"""
     examples: Tensor
     """int64 (P,), the number of its example among all of these rows, from 0"""
+    answers: Tensor
+    """bool (P,), whether the token is one of the answer"""
     take: Tensor
     """int64 (E, L), the tokens of each example among the (n T) of all rows, prefix first"""
     put: Tensor
@@ -106,7 +108,7 @@ def split(examples: Sequence[Example], share: bool, most: int = MOST) -> list[li
         share: whether rows may hold more than one.
         most: tokens of a row that holds more than one, exceeded by less than one example.
     """
-    prefix = _common(examples)
+    prefix = common(examples)
     lengths = [len(example.ids) - prefix for example in examples]
     count = math.ceil(sum(lengths) / max(1, most - prefix))
     if not share or count >= len(examples):
@@ -137,7 +139,8 @@ def lay_out(rows: Sequence[tuple[int, bool, Sequence[Example]]], pad_id: int) ->
         segments[number, : len(row.ids)] = torch.tensor(row.segments)
     owners = tuple(job for job, _, _ in rows)
     counts = [len(row.loss) for row in made]
-    positions, targets, numbers = torch.tensor([entry for row in made for entry in row.loss]).T
+    loss = torch.tensor([entry for row in made for entry in row.loss])  # (P, 4)
+    positions, targets, numbers, answers = loss.T
     before = [0, *accumulate(len(row.spans) for row in made)][:-1]  # examples of earlier rows
     return Rows(
         owners=owners,
@@ -149,6 +152,7 @@ def lay_out(rows: Sequence[tuple[int, bool, Sequence[Example]]], pad_id: int) ->
         targets=targets,
         jobs=torch.repeat_interleave(torch.tensor(owners), torch.tensor(counts)),
         examples=numbers + torch.repeat_interleave(torch.tensor(before), torch.tensor(counts)),
+        answers=answers.bool(),
         **_alone(made, length),
     )
 
@@ -194,8 +198,8 @@ class _Row:
     ids: list[int]
     places: list[int]
     segments: list[int]
-    loss: list[tuple[int, int, int]]
-    """place in the row, target, number of the example in the row from 0"""
+    loss: list[tuple[int, int, int, bool]]
+    """place in the row, target, number of the example in the row from 0, whether of the answer"""
     shared: int
     """tokens of the common prefix"""
     spans: list[tuple[int, int]]
@@ -203,7 +207,7 @@ class _Row:
 
 
 def _row(examples: Sequence[Example], whole: bool) -> _Row:
-    shared = _common(examples) if len(examples) > 1 else 0
+    shared = common(examples) if len(examples) > 1 else 0
     prefix = list(examples[0].ids[:shared])
     row = _Row(prefix, list(range(shared)), [_PREFIX] * shared, [], shared, [])
     for number, example in enumerate(examples, 1):
@@ -215,11 +219,12 @@ def _row(examples: Sequence[Example], whole: bool) -> _Row:
         row.segments += [number] * (len(example.ids) - shared)
         for place in range(first - 1, len(example.ids) - 1):  # predicts the token behind it
             at = place if place < shared else place + offset
-            row.loss.append((at, example.ids[place + 1], number - 1))
+            answer = place + 1 >= example.answer_start
+            row.loss.append((at, example.ids[place + 1], number - 1, answer))
     return row
 
 
-def _common(examples: Sequence[Example]) -> int:
+def common(examples: Sequence[Example]) -> int:
     """Tokens that all begin with; of equal examples all but the last, so that none is empty."""
     alike = takewhile(lambda ids: len(set(ids)) == 1, zip(*(e.ids for e in examples), strict=False))
     return min(sum(1 for _ in alike), min(len(e.ids) for e in examples) - 1)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lorepack.lora import Stack
+from lorepack.lora import Stack, is_adapted
 from lorepack.training.lean.attention import Attention
 from lorepack.training.lean.linear import Company, linears
 from lorepack.training.lean.norm import NormBeside
@@ -47,20 +47,20 @@ def fits(model: nn.Module, stack: Stack, rows: Rows) -> bool:
         and weight.dtype == torch.float32
         and rows.input_ids.shape[1] <= LONGEST
         and (window is None or window >= rows.take.shape[1])
-        and not any(spec.dropout for spec in stack.specs)
+        and not any(spec.dropout or spec.kind != "lora" for spec in stack.specs)
+        and not any(spec.init == "pissa" for spec in stack.specs)
         and all(isinstance(site.module, nn.Linear) for site in stack.sites.values())
-        and not _hooked(model, stack)
+        and not _hooked(model)
     )
 
 
-def _hooked(model: nn.Module, stack: Stack) -> bool:
-    """Whether somebody listens to modules that are passed by here; the stack itself may."""
-    ours = {id(site.module) for site in stack.sites.values()}
+def _hooked(model: nn.Module) -> bool:
+    """Whether somebody but a stack listens to modules that are passed by here."""
     called = {id(model.model.embed_tokens), id(model.model.rotary_emb)}  # type: ignore[union-attr]
     for module in model.modules():
         hooks = len(module._forward_hooks) + len(module._forward_pre_hooks)
         hooks += len(module._backward_hooks) + len(module._backward_pre_hooks)
-        if hooks > (id(module) in ours) and id(module) not in called:
+        if hooks > is_adapted(module) and id(module) not in called:
             return True
     return False
 
