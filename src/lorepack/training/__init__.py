@@ -1,8 +1,17 @@
 """Training: a recipe, examples and an objective become an adapter."""
 
 from lorepack.training.batches import Example
-from lorepack.training.loop import Order, check, train, train_many
+from lorepack.training.loop import Order, check, check_order, train, train_many
 from lorepack.training.recipe import Recipe
 from lorepack.training.result import TrainResult
 
-__all__ = ["Example", "Order", "Recipe", "TrainResult", "check", "train", "train_many"]
+__all__ = [
+    "Example",
+    "Order",
+    "Recipe",
+    "TrainResult",
+    "check",
+    "check_order",
+    "train",
+    "train_many",
+]
