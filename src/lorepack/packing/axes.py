@@ -104,4 +104,4 @@ def shown(value: Any) -> str:
     text = "none" if value is None else str(value)
     if "/" in text or isinstance(value, Path) or re.search(r"\.[a-z]{2,7}$", text):
         text = Path(text).stem
-    return re.sub(r"[^\w.+-]+", "-", text).strip("-") or "-"
+    return re.sub(r"[^\w.+-]+", "-", text) or "-"

@@ -90,10 +90,10 @@ def pack_grid(
         orders = [cell.order for cell in planned]
         outcomes = train_together(lm, orders, whole, progress, slots=slots, tokens=tokens)
         with whole.timed("audit", str(lm.device)):
-            rows = [
-                _row(cell, asked[cell.name][0], outcome)
-                for cell, outcome in zip(planned, outcomes, strict=True)
-            ]
+            rows = []
+            for cell, outcome in zip(planned, outcomes, strict=True):
+                rows.append(_row(cell, asked[cell.name][0], outcome))
+                progress("cells", len(rows), len(planned))
         seconds = time.monotonic() - start
         return summary.write(whole.folder, "grid", lm, rows, seconds, [*lm.notes, *notes], [*axes])
 
@@ -182,7 +182,6 @@ def _planned(jobs: Mapping[str, stages.Job], progress: Progress) -> list[_Cell]:
             alike = first.setdefault(files.hash_of(job.settings.probe.model_dump(mode="json")), job)
             if alike is not job:
                 _take_probe(alike.run.probe, job.run.probe)
-                job.progress = quiet
             try:
                 before = stages.probe_stage(job)
                 mix = stages.mix_stage(job, before)
@@ -190,7 +189,6 @@ def _planned(jobs: Mapping[str, stages.Job], progress: Progress) -> list[_Cell]:
                 training.check_order(job.lm, order)
             except LorepackError as error:
                 raise type(error)(f"cell {name}: {error}") from error
-        job.progress = progress
         found.append(_Cell(name, job, before, mix, order))
         progress("mix", number, len(jobs))
     return found
@@ -219,7 +217,8 @@ def _row(cell: _Cell, settings: dict[str, Any], outcome: TrainResult | LorepackE
     except LorepackError as error:
         return Row(cell.name, job.run.folder, settings, {}, f"audit: {error}")
     figures = _figures(result, outcome, len(cell.mix.examples))
-    return Row(cell.name, job.run.folder, settings, figures, None, result.notes)
+    notes = tuple(note for note in result.notes if note not in job.lm.notes)
+    return Row(cell.name, job.run.folder, settings, figures, None, notes)
 
 
 def _figures(result: PackResult, trained: TrainResult, examples: int) -> dict[str, Any]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from statistics import mean
 from typing import Any
 
+from lorepack.reports import figures as fig
 from lorepack.reports.charts import frame, thinned
 from lorepack.reports.summary_file import FIGURES, JobRow, Summary, label
 
@@ -107,7 +109,7 @@ def effect(rows: Sequence[JobRow], key: str, figure: str) -> dict[str, Any]:
     }
     line = {
         "type": "scatter",
-        "mode": "lines+markers",
+        "mode": "lines+markers" if _are_numbers(values) else "markers",
         "x": values,
         "y": [round(mean(by[value]), 6) for value in values],
         "line": {"color": "@after", "width": 2.5},
@@ -119,13 +121,17 @@ def effect(rows: Sequence[JobRow], key: str, figure: str) -> dict[str, Any]:
     layout["xaxis"] |= {"automargin": True}
     layout["yaxis"] |= {"rangemode": "tozero", "automargin": True}
     if share:
-        layout["yaxis"] |= {"ticksuffix": " %"}
+        layout["yaxis"] |= {"ticksuffix": f"{fig.SPACE}%", "range": [-3, 104]}
     return {"data": [dots, line], "layout": layout}
 
 
 def _ordered(values: Sequence[str]) -> list[str]:
     """Numbers by size; other values as they come."""
+    return sorted(values, key=float) if _are_numbers(values) else list(values)
+
+
+def _are_numbers(values: Sequence[str]) -> bool:
     try:
-        return sorted(values, key=float)
+        return all(math.isfinite(float(value)) for value in values)
     except ValueError:
-        return list(values)
+        return False

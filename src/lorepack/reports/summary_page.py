@@ -33,14 +33,10 @@ def summary_page(out: Path | str) -> Path:
     out = Path(out)
     found = read_summary(out)
     path = out / "summary.html"
-    files.write_text(
-        path, render(found, {r.name for r in found.summary.rows if _has_report(out, r)})
-    )
+    names = (row.name for row in found.summary.rows)
+    reported = {name for name in names if (out / name / "report.html").is_file()}
+    files.write_text(path, render(found, reported))
     return path
-
-
-def _has_report(out: Path, row: JobRow) -> bool:
-    return (out / row.name / "report.html").is_file()
 
 
 def render(found: Found, reported: set[str]) -> str:
