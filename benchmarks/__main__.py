@@ -5,7 +5,14 @@ from __future__ import annotations
 import importlib
 import sys
 
-NAMES = ("dbpedia-import", "given-gates", "packed-training", "paper-grid", "world-card")
+NAMES = (
+    "dbpedia-import",
+    "given-gates",
+    "packed-training",
+    "paper-grid",
+    "real-jobs",
+    "world-card",
+)
 
 
 def main() -> int:
