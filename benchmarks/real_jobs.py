@@ -28,7 +28,7 @@ SOURCE = "lora-as-knowledge-memory"
 PAPER = re.compile(r"In the Paper ID (\d+), ")
 INTRODUCTION = re.compile(r"^This paper (\d+) discusses:", re.MULTILINE)
 SECTORS, RANKS = 4, (1, 4, 16)
-QUICK = {"facts": 4, "characters": 200, "epochs": 40, "lr": 5e-3}
+QUICK = {"facts": 4, "characters": 200, "epochs": 60, "lr": 5e-3}
 FULL = {"facts": None, "characters": None, "epochs": 250, "lr": 1e-3}
 NEAR = 0.05
 """recalls that count as the same: over thousands of steps rounding decides a fact here and there"""

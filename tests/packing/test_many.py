@@ -75,6 +75,7 @@ def test_a_job_that_breaks_is_named_and_the_others_are_finished(done):
     out, result = done
     assert list(result.failed) == ["burst"]
     assert "step" in result.failed["burst"]
+    assert str(out) not in (out / "summary.json").read_text()
     for name in ("facts", "both", "text"):
         assert (out / name / "adapter" / "adapter_model.safetensors").is_file()
         assert result[name].figures["loss"] > 0
@@ -270,3 +271,30 @@ def test_a_folder_of_other_results_is_left_alone(done, finished, lm, new, tmp_pa
 def test_the_recipe_of_a_job_may_be_one_that_is_at_hand():
     recipe = Recipe.named("paper")
     assert Job("a", "f", recipe, {"rank": 3}).chosen() == recipe.override({"rank": "3"})
+
+
+def test_an_interrupted_call_goes_on_and_ends_with_the_same_bytes(lm, new, tmp_path):
+    sets = {**QUICK, "checkpoint_every": 2, "dropout": 0.1}
+    jobs = [Job(f"j{n}", new[n : n + 4], sets=sets, seed=n) for n in range(2)]
+
+    def stop(stage: str, done: int, total: int) -> None:
+        if stage == "train" and done == 6:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        lorepack.train(jobs, model=lm, out=tmp_path / "cut", progress=stop)
+    assert list((tmp_path / "cut" / "checkpoint").glob("step-*"))
+    steps: list[int] = []
+    lorepack.train(
+        jobs,
+        model=lm,
+        out=tmp_path / "cut",
+        progress=lambda stage, done, _: steps.append(done) if stage == "train" else None,
+    )
+    lorepack.train(jobs, model=lm, out=tmp_path / "whole")
+    assert steps[0] > 0
+    ours, theirs = (
+        {k: v for k, v in tree(tmp_path / name).items() if "summary.html" not in k}
+        for name in ("cut", "whole")
+    )
+    assert ours == theirs

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +95,8 @@ def write(
         keys: settings that the rows are told apart by; None takes those that are not the same
             everywhere.
     """
+    # Errors name files from `out` on, so that equal work gives equal bytes in any folder.
+    rows = [replace(r, error=r.error and r.error.replace(f"{out}/", "")) for r in rows]
     differ = list(keys) if keys is not None else varying(rows)
     kept = [{**row.to_json(), "settings": {k: row.settings.get(k) for k in differ}} for row in rows]
     base = {"name": Path(lm.name).name, "fingerprint": lm.fingerprint}

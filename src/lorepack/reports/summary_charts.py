@@ -64,8 +64,15 @@ def loss_curves(found: Summary, steps: Steps) -> dict[str, Any]:
     layout = frame(height=380)
     layout["xaxis"] |= {"title": {"text": "step"}, "rangemode": "tozero"}
     layout["yaxis"] |= {"type": "log", "title": {"text": "nats a token"}, "automargin": True}
-    layout["yaxis"] |= {"exponentformat": "none", "dtick": 1}
+    layout["yaxis"] |= {"exponentformat": "none", "dtick": _ticks(lines)}
     return {"data": lines, "layout": layout}
+
+
+def _ticks(lines: Sequence[Mapping[str, Any]]) -> str | int:
+    """Ticks of a logarithmic axis: at every digit, at 1, 2 and 5, or at powers of ten."""
+    values = [y for line in lines for y in line["y"]]
+    span = max(values, default=1) / min(values, default=1)
+    return "D1" if span < 10 else "D2" if span < 1000 else 1
 
 
 def _evenly(rows: Sequence[JobRow]) -> list[JobRow]:
