@@ -9,8 +9,11 @@ NAMES = (
     "dbpedia-import",
     "given-gates",
     "packed-distillation",
+    "packed-scaling",
     "packed-training",
     "paper-grid",
+    "real-jobs",
+    "single-training",
     "world-card",
 )
 

@@ -6,6 +6,9 @@ The public API, imported when first used: ``import lorepack`` itself loads nothi
     paraphrase  further wordings of questions
     probe       what a model knows of every fact
     pack        facts into an adapter: probe, mix, train, audit, report
+    pack_grid   the same for every combination of settings, trained together
+    train       many adapters together, each by its own data and recipe
+    Job         one adapter for `train`
     audit       what a run or any adapter learned and cost
     report      a run's report, written again
     demo        the whole job on the embedded world
@@ -26,7 +29,17 @@ if TYPE_CHECKING:
     from lorepack.facts import Fact
     from lorepack.facts.passage import Passage
     from lorepack.llm.load import load
-    from lorepack.packing import PackResult, audit, demo, load_facts, pack
+    from lorepack.packing import (
+        Job,
+        JobsResult,
+        PackResult,
+        audit,
+        demo,
+        load_facts,
+        pack,
+        pack_grid,
+        train,
+    )
     from lorepack.packing import probe_facts as probe
     from lorepack.probing import ProbeResult
     from lorepack.reports import report
@@ -36,6 +49,8 @@ if TYPE_CHECKING:
 __all__ = [
     "AuditResult",
     "Fact",
+    "Job",
+    "JobsResult",
     "LorepackError",
     "PackResult",
     "Passage",
@@ -47,16 +62,20 @@ __all__ = [
     "load",
     "load_facts",
     "pack",
+    "pack_grid",
     "paraphrase",
     "probe",
     "report",
     "synthesize",
+    "train",
     "writer_named",
 ]
 
 _HOMES = {
     "AuditResult": ("lorepack.auditing", "AuditResult"),
     "Fact": ("lorepack.facts", "Fact"),
+    "Job": ("lorepack.packing", "Job"),
+    "JobsResult": ("lorepack.packing", "JobsResult"),
     "LorepackError": ("lorepack.errors", "LorepackError"),
     "PackResult": ("lorepack.packing", "PackResult"),
     "Passage": ("lorepack.facts.passage", "Passage"),
@@ -68,10 +87,12 @@ _HOMES = {
     "load": ("lorepack.llm", "load"),
     "load_facts": ("lorepack.packing", "load_facts"),
     "pack": ("lorepack.packing", "pack"),
+    "pack_grid": ("lorepack.packing", "pack_grid"),
     "paraphrase": ("lorepack.synthesis.paraphrase", "paraphrase"),
     "probe": ("lorepack.packing", "probe_facts"),
     "report": ("lorepack.reports", "report"),
     "synthesize": ("lorepack.synthesis", "synthesize"),
+    "train": ("lorepack.packing", "train"),
     "writer_named": ("lorepack.synthesis", "writer_named"),
 }
 

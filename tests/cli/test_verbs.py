@@ -31,6 +31,12 @@ FIGURES = {
 HASTY = ["probe.prompts=1", "epochs=1", "min_steps=0"]
 ONE_PROMPT = "--samples 0 --set prompts=1"
 
+JOBS = """
+out: jobs
+defaults: {data: facts.jsonl, min_steps: 0}
+jobs: [{name: one, rank: 1}, {name: two, rank: 2, seed: 1}]
+"""
+
 COMMANDS = {
     "facts make": ("--out new.jsonl world-new --size 8 --seed 1", {"facts", "out"}),
     "facts check": ("new.jsonl", {"facts", "problems"}),
@@ -61,12 +67,22 @@ COMMANDS = {
         + " ".join(f"--set {setting}" for setting in HASTY),
         {*FIGURES, "report", "adapter"},
     ),
+    "pack --grid": (
+        "rank=1,2 --model world --facts facts.jsonl --out grid --unknown 4 --samples 0 "
+        + " ".join(f"--set {setting}" for setting in HASTY),
+        {"jobs", "failed", "summary", "seconds", "notes"},
+    ),
+    "train": (
+        "jobs.yaml --model world --set epochs=1",
+        {"jobs", "failed", "summary", "seconds", "notes"},
+    ),
+    "report": ("--run jobs", {"report"}),
     "audit": (
         f"--model world --adapter run/adapter --facts facts.jsonl --out audit {ONE_PROMPT}",
         {*FIGURES, "out"},
     ),
     "audit --run": ("run", {*FIGURES, "report", "adapter"}),
-    "report": ("--run run", {"report", "card"}),
+    "report --run": ("run", {"report", "card"}),
     "models": ("", {"models"}),
     "completion": ("bash", {"shell", "script"}),
     "demo": ("--out demo", {*FIGURES, "report", "adapter"}),
@@ -85,6 +101,7 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Result
         patch.setattr(demonstration, "SAMPLE", SAMPLE)
         patch.setattr(demonstration, "UNKNOWN", UNKNOWN)
         patch.setattr(demonstration, "pack", functools.partial(packing.pack, sets=HASTY))
+        Path("jobs.yaml").write_text(JOBS)
         room.write("facts.jsonl", [*world.new_facts(8, seed=1), *told])
         yield {
             name: CliRunner().invoke(cli, [*name.split(), *options.split(), "--json"])

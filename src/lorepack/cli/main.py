@@ -24,13 +24,14 @@ VERBS = {
     "paraphrase": "word the questions of facts in other ways",
     "probe": "what does the model know of each fact?",
     "pack": "write facts into an adapter: probe, mix, train, audit, report",
+    "train": "many adapters together, by a file of jobs",
     "audit": "what did an adapter learn, and what did it cost?",
     "report": "write a run's report and model card again",
     "models": "which models are at hand, and what they need",
     "completion": "print the shell completion script",
 }
 
-RESUMED = frozenset({"demo", "synthesize", "paraphrase", "probe", "pack", "audit"})
+RESUMED = frozenset({"demo", "synthesize", "paraphrase", "probe", "pack", "train", "audit"})
 """verbs that go on where they were stopped"""
 
 HEEDS_TERM = frozenset({"demo", "pack", "train"})

@@ -79,6 +79,13 @@ probe_options = gathered(
     click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0)),
     click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="any other setting"),
 )
+stack_options = gathered(
+    "stack",
+    ("slots", "tokens"),
+    click.option("--slots", type=click.IntRange(min=1), help="most adapters in the stack at once"),
+    click.option("--tokens", type=click.IntRange(min=1), help="most tokens of one forward pass"),
+    click.option("--max-jobs", type=click.IntRange(min=1), help="most jobs  [default: 1000]"),
+)
 
 
 def token_counter(model: str) -> Callable[[Sequence[str]], list[int]]:

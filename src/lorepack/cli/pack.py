@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from lorepack.cli.console import finish, json_option, progress
 from lorepack.cli.options import (
@@ -13,8 +15,9 @@ from lorepack.cli.options import (
     log_to_option,
     model_option,
     probe_options,
+    stack_options,
 )
-from lorepack.cli.results import show_run
+from lorepack.cli.results import end_jobs, show_run
 
 
 @click.command("pack")
@@ -29,7 +32,14 @@ from lorepack.cli.results import show_run
 @click.option("--answer-cap", type=float, help="largest share of one answer among trained facts")
 @click.option("--epoch-curve", is_flag=True, help="measure reliability after every epoch")
 @log_to_option
+@click.option(
+    "--grid",
+    multiple=True,
+    metavar="KEY=VALUES",
+    help="one run for each value: rank=1,4,16, seed=0..2; again for further keys",
+)
 @probe_options
+@stack_options
 @load_options
 @json_option
 def command(
@@ -44,13 +54,27 @@ def command(
     answer_cap: float | None,
     epoch_curve: bool,
     log_to: tuple[str, ...],
+    grid: tuple[str, ...],
+    max_jobs: int | None,
     probing: dict[str, Any],
+    stack: dict[str, Any],
     load: dict[str, Any],
     as_json: bool,
 ) -> None:
-    """Probe, mix, train, audit and report. The same command again goes on where it stopped."""
+    """Probe, mix, train, audit and report. The same command again goes on where it stopped.
+
+    With --grid, every combination of the values is a run in RUN, all trained together; ends with 2
+    when one of them failed, after the rest have finished.
+    """
     import lorepack
 
+    if grid:
+        shared = {"unknown": unknown, "known": known, "paraphrases": paraphrases, "rank": rank,
+                  "recipe": recipe, "answer_cap": answer_cap, "epoch_curve": epoch_curve,
+                  **probing}  # fmt: skip
+        return _grid(model, facts, run, grid, shared, max_jobs, {**stack, **load}, as_json)
+    if max_jobs or any(stack.values()):
+        raise click.UsageError("--slots, --tokens and --max-jobs belong to --grid")
     with progress(as_json) as show:
         result = lorepack.pack(
             model,
@@ -69,3 +93,38 @@ def command(
             **load,
         )
     finish(result.to_json(), as_json, lambda: show_run(result))
+    return None
+
+
+def _grid(
+    model: str,
+    facts: str,
+    run: str,
+    grid: Iterable[str],
+    shared: Mapping[str, Any],
+    max_jobs: int | None,
+    options: Mapping[str, Any],
+    as_json: bool,
+) -> None:
+    import lorepack
+    from lorepack.packing.axes import MAX_JOBS, parse_axes
+
+    axes = parse_axes(grid)
+    source = click.get_current_context().get_parameter_source
+    for key in axes:
+        if source(key) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"{key} is given twice: as an option and in --grid")
+    settings = {key: value for key, value in shared.items() if key != "sets"}
+    with progress(as_json) as show:
+        result = lorepack.pack_grid(
+            model,
+            facts,
+            run,
+            axes,
+            max_jobs=max_jobs or MAX_JOBS,
+            sets=shared["sets"],
+            settings=settings,
+            progress=show,
+            **options,
+        )
+    end_jobs(result, as_json)

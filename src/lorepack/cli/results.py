@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import click
 
-from lorepack.cli.console import table
+from lorepack.cli.console import finish, table
 
 if TYPE_CHECKING:
-    from lorepack.packing import PackResult
+    from lorepack.packing import JobsResult, PackResult
 
 
 def show_run(result: PackResult) -> None:
@@ -26,3 +27,24 @@ def show_run(result: PackResult) -> None:
     for caution in (*summary.cautions, *result.notes):
         click.echo(f"note: {caution}")
     click.echo(f"adapter: {result.adapter}\nreport:  {result.report}\n{result.seconds:.0f} s")
+
+
+def end_jobs(result: JobsResult, as_json: bool) -> None:
+    """Print what came of many jobs; end with 2, naming them, where some failed."""
+    finish(result.to_json(), as_json, lambda: show_jobs(result))
+    for name, error in result.failed.items():
+        click.echo(f"lorepack: error: job {name} failed: {' '.join(error.split())}", err=True)
+    if result.failed:
+        sys.exit(2)
+
+
+def show_jobs(result: JobsResult) -> None:
+    """Print the table of many jobs, their notes, and where the summary is."""
+    shown = ("examples", "steps", "recall", "evaluated", "reliability", "generality",
+             "spillover_negative", "neutral_kl", "loss", "parameters")  # fmt: skip
+    columns = [name for name in shown if any(name in row.figures for row in result.rows)]
+    rows = [[row.name, *(row.figures.get(name) for name in columns)] for row in result.rows]
+    table(f"{len(rows)} jobs", ["job", *columns], rows)
+    for note in result.notes:
+        click.echo(f"note: {note}")
+    click.echo(f"summary: {result.summary}\n{result.seconds:.0f} s")

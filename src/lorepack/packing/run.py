@@ -17,6 +17,14 @@ from lorepack.errors import MismatchError, NotFoundError
 from lorepack.facts import Fact
 
 SCHEMA = 1
+RUN, JOBS, JOB, GRID = "run.json", "jobs.json", "job.json", "grid.json"
+KINDS = {
+    RUN: "a run of `lorepack pack`",
+    JOBS: "the jobs of `lorepack train`",
+    JOB: "one job of `lorepack train`",
+    GRID: "a grid of `lorepack pack --grid`",
+}
+"""what a folder of results is, by the file that describes it"""
 PACKAGES = ("lorepack", "numpy", "pyarrow", "safetensors", "tokenizers", "torch", "transformers")
 
 
@@ -59,11 +67,9 @@ class Run:
         Raises:
             MismatchError: the folder holds a run with other settings; names the first difference.
         """
-        path = self.folder / "run.json"
-        old = files.read_json(path) if path.is_file() else None
-        if old is not None:
-            self._refuse_other(old, described)
-        if old != described:
+        self.check(described)
+        path = self.folder / RUN
+        if not path.is_file() or files.read_json(path) != described:
             files.write_json(path, described)
         for path, rows in (
             (self.facts, (fact.to_json() for fact in facts)),
@@ -71,6 +77,16 @@ class Run:
         ):
             if not path.is_file():
                 files.write_lines(path, (json.dumps(row, ensure_ascii=False) for row in rows))
+
+    def check(self, described: dict[str, Any]) -> None:
+        """See that the folder holds no run with other settings.
+
+        Raises:
+            MismatchError: it does; names the first difference.
+        """
+        path = self.folder / RUN
+        if path.is_file():
+            self._refuse_other(files.read_json(path), described)
 
     def _refuse_other(self, old: dict[str, Any], new: dict[str, Any]) -> None:
         """Keep to what was asked first; without an adapter, mix and recipe may still change.
@@ -127,8 +143,24 @@ def open_run(folder: Path | str) -> Iterator[Run]:
         InputError: it holds files of something else.
         MismatchError: another process writes to it now.
     """
-    with folders.alone(folder, "run.json"):
+    with folders.alone(folder, RUN):
+        refuse_other_kind(Path(folder), RUN)
         yield Run(Path(folder))
+
+
+def refuse_other_kind(folder: Path, own: str) -> None:
+    """Refuse a folder that holds results of another kind.
+
+    Args:
+        folder: where results are about to be written.
+        own: one of `KINDS`.
+
+    Raises:
+        MismatchError: it does.
+    """
+    for name, kind in KINDS.items():
+        if name != own and (folder / name).is_file():
+            raise MismatchError(f"{folder} holds {kind} ({name}); give another folder")
 
 
 def _without_training(described: dict[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ import torch
 
 from lorepack import auditing, files, lora, probing, reports, training
 from lorepack.auditing import AuditResult
+from lorepack.errors import LorepackError
 from lorepack.facts import Fact
 from lorepack.llm import ANSWER, QUESTION, LanguageModel
 from lorepack.packing.compose import Mix, compose
@@ -92,6 +93,11 @@ def carry_out(job: Job, start: float, *, train: bool = True) -> PackResult:
     mix = mix_stage(job, before)
     if train:
         train_stage(job, mix)
+    return conclude(job, before, mix, start)
+
+
+def conclude(job: Job, before: ProbeResult, mix: Mix, start: float) -> PackResult:
+    """Audit and report of a run whose adapter is there."""
     found = audit_stage(job, before, mix)
     return PackResult.of(
         found,
@@ -142,19 +148,60 @@ def mix_stage(job: Job, before: ProbeResult) -> Mix:
 def train_stage(job: Job, mix: Mix) -> None:
     """The adapter: ``adapter/`` in PEFT's format, ``training/`` with its curves."""
     with job.timed("train"):
+        order = order_of(job, mix)
         result = training.train(
             job.lm,
-            examples_of(job.lm, mix),
-            job.settings.recipe,
-            out=job.run.training,
-            adapter=job.run.adapter,
-            seed=job.settings.seed,
-            on_epoch=epoch_meter(job, mix),
+            order.examples,
+            order.recipe,
+            out=order.out,
+            adapter=order.adapter,
+            seed=order.seed,
+            on_epoch=order.on_epoch,
             progress=job.ticker("train"),
-            provenance=adapter_provenance(job, mix),
+            provenance=order.provenance,
             sinks=job.sinks,
         )
         job.notes += result.warnings
+
+
+def train_together(
+    lm: LanguageModel,
+    orders: Sequence[training.Order],
+    whole: Run,
+    progress: Progress,
+    **options: int | None,
+) -> list[training.TrainResult | LorepackError]:
+    """Train the jobs of many runs in one stack: of each its result, or the error that ended it.
+
+    Args:
+        lm: the base.
+        orders: the jobs.
+        whole: the folder that holds all of their runs.
+        progress: called as ``progress("train", done, total)``.
+        options: of `training.train_many`; those that are None are left to it.
+    """
+    given: dict[str, Any] = {key: value for key, value in options.items() if value is not None}
+    with whole.timed("train", str(lm.device)):
+        return training.train_many(
+            lm,
+            orders,
+            checkpoints=whole.folder / "checkpoint",
+            progress=lambda done, total: progress("train", done, total),
+            **given,
+        )
+
+
+def order_of(job: Job, mix: Mix) -> training.Order:
+    """What a run asks of training."""
+    return training.Order(
+        examples=examples_of(job.lm, mix),
+        recipe=job.settings.recipe,
+        out=job.run.training,
+        adapter=job.run.adapter,
+        seed=job.settings.seed,
+        on_epoch=epoch_meter(job, mix),
+        provenance=adapter_provenance(job, mix),
+    )
 
 
 def adapter_provenance(job: Job, mix: Mix) -> dict[str, Any]:

@@ -118,16 +118,19 @@ def loss_curve(steps: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {"data": [line], "layout": layout}
 
 
-def thinned(points: Sequence[tuple[float, float]]) -> tuple[list[tuple[float, float]], int]:
-    """At most `POINTS` points, each the mean of a block of neighbours.
+def thinned(
+    points: Sequence[tuple[float, float]], most: int = POINTS
+) -> tuple[list[tuple[float, float]], int]:
+    """At most ``most`` points, each the mean of a block of neighbours.
 
     Args:
         points: (x, y) in order.
+        most: points to keep.
 
     Returns:
         The points and how many neighbours each stands for.
     """
-    block = -(-len(points) // POINTS) if points else 1
+    block = -(-len(points) // most) if points else 1
     blocks = (points[i : i + block] for i in range(0, len(points), block))
     means = [
         (round(sum(x for x, _ in b) / len(b), 2), round(sum(y for _, y in b) / len(b), 6))

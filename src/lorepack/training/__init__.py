@@ -2,8 +2,18 @@
 
 from lorepack.training.batches import Example
 from lorepack.training.live import Standing
-from lorepack.training.loop import Order, check, train, train_many
+from lorepack.training.loop import Order, check, check_order, train, train_many
 from lorepack.training.recipe import Recipe
 from lorepack.training.result import TrainResult
 
-__all__ = ["Example", "Order", "Recipe", "Standing", "TrainResult", "check", "train", "train_many"]
+__all__ = [
+    "Example",
+    "Order",
+    "Recipe",
+    "Standing",
+    "TrainResult",
+    "check",
+    "check_order",
+    "train",
+    "train_many",
+]

@@ -246,6 +246,15 @@ def check(lm: Base, recipe: Recipe) -> None:
     _spec(lm, recipe)
 
 
+def check_order(lm: Base, order: Order) -> None:
+    """Whether a job can be trained on a model as it is, told before any work is done.
+
+    Raises:
+        InputError: as `check`; or no examples, one that does not fit, a token beyond the model's.
+    """
+    _job(lm, order)
+
+
 def _spec(lm: Base, recipe: Recipe) -> AdapterSpec:
     # Where A alone is trained, a B of zeros would leave it without a gradient for ever.
     drawn: Init = "kaiming_B" if recipe.trains == "A" else "kaiming"
