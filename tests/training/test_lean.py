@@ -55,7 +55,8 @@ def gradients(stack: Stack, logits: Tensor, rows: Rows) -> tuple[Tensor, list[Te
 
 
 def require_same(model: nn.Module, stack: Stack, rows: Rows) -> None:
-    assert lean.fits(model, stack, rows)
+    with stack.attached():
+        assert lean.fits(model, stack, rows)
     got = gradients(stack, lean.logits(model, stack, rows), rows)
     with stack.attached(), stack.using(rows.owners, train=True):
         assert lean.fits(model, stack, rows)  # the stack's own hooks do not count
@@ -97,6 +98,28 @@ def test_adapters_of_different_modules_share_a_pass() -> None:
         require_same(model, stack, rows_of(owners))
 
 
+def test_an_adapter_of_infinities_reaches_no_other_job() -> None:
+    model = tiny("llama")
+    specs = [
+        AdapterSpec.for_model(model, rank=2, alpha=2, roles=(role,))
+        for role in ("mlp", "attention", "all-linear")
+    ]
+    stack, rows = Stack(model, specs, [0, 1, 2]), rows_of((0, 1, 2))
+    with torch.no_grad():
+        for site in stack.sites.values():
+            if 0 in site.slots:
+                site.A[site.slots[0]] = torch.inf
+    logits = lean.logits(model, stack, rows)
+    F.cross_entropy(logits, rows.targets, reduction="none").sum().backward()
+    assert not bool(torch.isfinite(logits[rows.jobs == 0]).all())
+    assert bool(torch.isfinite(logits[rows.jobs != 0]).all())
+    for site in stack.sites.values():
+        for job in set(site.slots) - {0}:
+            slot = site.slots[job]
+            assert bool(torch.isfinite(site.A.grad[slot]).all()), site.name
+            assert bool(torch.isfinite(site.B.grad[slot]).all()), site.name
+
+
 def test_what_it_does_not_compute_is_left_to_the_model() -> None:
     rows = rows_of((0, 1))
     for family in ("gemma2", "gpt2", "phi3", "olmo2"):
@@ -110,13 +133,22 @@ def test_what_it_does_not_compute_is_left_to_the_model() -> None:
     assert not lean.fits(model, Stack(model, [spec], [0]), rows)
 
 
+def test_a_model_that_computes_otherwise_keeps_its_own_way() -> None:
+    model, rows = tiny("llama"), rows_of((0, 1))
+    norm, stack = model.model.norm, stack_of(model)
+    norm.forward = lambda x: 2 * type(norm).forward(norm, x)
+    with stack.attached():
+        assert not lean.fits(model, stack, rows)
+
+
 def test_a_model_that_somebody_listens_to_keeps_its_own_way() -> None:
     model, rows = tiny("llama"), rows_of((0, 1))
     stack = stack_of(model)
     handle = model.model.layers[0].mlp.register_forward_hook(lambda *_: None)
-    assert not lean.fits(model, stack, rows)
-    handle.remove()
-    assert lean.fits(model, stack, rows)
+    with stack.attached():
+        assert not lean.fits(model, stack, rows)
+        handle.remove()
+        assert lean.fits(model, stack, rows)
 
 
 def drawn(*shape: int, seed: int = 0) -> Tensor:

@@ -16,20 +16,16 @@ from hypothesis import strategies as st
 from lorepack.errors import InputError, NoMemoryError, Stopped
 from lorepack.training import workers
 
-Tick = Callable[[int, int], None]
-
-
 Asked = Callable[[], bool]
 
 
-def nothing(done: int, total: int) -> None:
-    pass
-
-
 def run(
-    count: int, work: workers.Work, progress: Tick = nothing, stop: Asked = lambda: False
+    count: int,
+    work: workers.Work,
+    hear: workers.Hear = lambda *_: None,
+    stop: Asked = lambda: False,
 ) -> Any:
-    return workers.run(count, work, progress, stop)
+    return workers.run(count, work, hear, stop)
 
 
 @given(st.lists(st.floats(0.1, 100), min_size=1, max_size=40), st.integers(1, 9))
@@ -42,23 +38,23 @@ def test_every_job_is_in_one_part_and_parts_cost_alike(costs: list[float], count
     assert max(loads) - min(loads) <= max(costs) + 1e-9
 
 
-def test_outcomes_come_in_order_and_progress_is_summed() -> None:
-    seen: list[tuple[int, int]] = []
+def test_outcomes_come_in_order_and_messages_are_heard() -> None:
+    heard: list[tuple[int, Any]] = []
 
-    def work(number: int, tick: Tick, asked: Asked) -> Any:
+    def work(number: int, tell: workers.Tell, asked: Asked) -> Any:
         for done in range(3):
-            tick(done + 1, 3)
+            tell(done)
         return number, torch.get_num_threads()
 
-    found = run(2, work, lambda done, total: seen.append((done, total)))
+    found = run(2, work, lambda number, told: heard.append((number, told)))
     threads = max(1, torch.get_num_threads() // 2)
     assert found == [(0, threads), (1, threads)]
-    assert seen[-1] == (6, 6)
-    assert all(total == 6 for _, total in seen)
+    for number in range(2):
+        assert [told for worker, told in heard if worker == number] == [0, 1, 2]
 
 
 def test_an_error_of_one_worker_is_raised_and_the_others_end() -> None:
-    def work(number: int, tick: Tick, asked: Asked) -> None:
+    def work(number: int, tell: workers.Tell, asked: Asked) -> None:
         if number == 0:
             raise InputError("no such fact")
         while not asked():
@@ -70,7 +66,7 @@ def test_an_error_of_one_worker_is_raised_and_the_others_end() -> None:
 
 
 def test_who_asks_to_stop_reaches_all_workers() -> None:
-    def work(number: int, tick: Tick, asked: Asked) -> None:
+    def work(number: int, tell: workers.Tell, asked: Asked) -> None:
         while not asked():
             time.sleep(0.01)
         raise Stopped("asked to")
@@ -84,7 +80,7 @@ def test_an_error_that_cannot_be_sent_is_told_in_words() -> None:
         def __init__(self, one: int, two: int) -> None:
             super().__init__(f"{one} and {two}")
 
-    def work(number: int, tick: Tick, asked: Asked) -> None:
+    def work(number: int, tell: workers.Tell, asked: Asked) -> None:
         raise OwnError(1, 2)
 
     with pytest.raises(RuntimeError, match="OwnError: 1 and 2"):
@@ -92,7 +88,7 @@ def test_an_error_that_cannot_be_sent_is_told_in_words() -> None:
 
 
 def test_a_worker_that_is_killed_is_told() -> None:
-    def work(number: int, tick: Tick, asked: Asked) -> None:
+    def work(number: int, tell: workers.Tell, asked: Asked) -> None:
         if number == 1:
             os.kill(os.getpid(), signal.SIGKILL)
 
@@ -104,7 +100,7 @@ def test_a_fork_of_a_process_that_computed_with_threads_computes() -> None:
     weight = torch.randn(300, 300, requires_grad=True)
     (weight @ weight).sum().backward()
 
-    def work(number: int, tick: Tick, asked: Asked) -> float:
+    def work(number: int, tell: workers.Tell, asked: Asked) -> float:
         own = torch.ones(300, 300, requires_grad=True)
         (own @ own).sum().backward()
         assert own.grad is not None

@@ -12,14 +12,21 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import torch
+
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of mallopt(3)
 _DEFAULT_TRIM, _DEFAULT_MMAP = 128 * 1024, 128 * 1024
 
 
 @contextmanager
-def kept_memory() -> Iterator[None]:
-    """Keep freed memory for the block, where the C library is glibc; then give it back."""
-    library = ctypes.CDLL(None) if sys.platform == "linux" else None
+def kept_memory(device: torch.device | str) -> Iterator[None]:
+    """Keep freed memory for the block, on a processor with glibc; then give it back.
+
+    Args:
+        device: that computes.
+    """
+    glibc = sys.platform == "linux" and torch.device(device).type == "cpu"
+    library = ctypes.CDLL(None) if glibc else None
     if library is None or not hasattr(library, "mallopt"):
         yield
         return

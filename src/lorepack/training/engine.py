@@ -17,6 +17,7 @@ from lorepack.errors import LorepackError, NoMemoryError, NumericError, Stopped
 from lorepack.lora import Decompositions
 from lorepack.training import checkpoint, memory, planning
 from lorepack.training.adamw import AdamW
+from lorepack.training.allocator import kept_memory
 from lorepack.training.checkpoint import State
 from lorepack.training.course import Course
 from lorepack.training.job import Base
@@ -47,6 +48,7 @@ class Engine:
         finished: jobs that are done; they stay out, unless a checkpoint counts on their company.
         minutes: most between two checkpoints; None keeps to the recipes' steps.
         listeners: who is told.
+        sharing: processes that share the free memory.
     """
 
     def __init__(
@@ -62,11 +64,13 @@ class Engine:
         finished: Collection[int],
         minutes: float | None,
         listeners: Listeners,
+        sharing: int = 1,
     ) -> None:
         lm.model.requires_grad_(False).eval()
         self.lm, self.courses, self.inputs = lm, list(courses), list(inputs)
         self.folder, self.together = folder, together
         self.asked = (slots, tokens)
+        self.sharing = sharing
         self.plan = Plan(slots or 1, tokens or 1)
         self.listeners = listeners
         self.broadcast = Broadcast(listeners, self.courses, self._warn)
@@ -93,7 +97,7 @@ class Engine:
         """
         try:
             self._resume()
-            with computing_with(self.threads):
+            with computing_with(self.threads), kept_memory(self.lm.device):
                 self._steps()
             checkpoint.clear(self.folder)
             return self.results
@@ -117,7 +121,7 @@ class Engine:
             state = None
         if place is None or state is None:
             checkpoint.clear(self.folder)
-            self.plan, told = planning.choose(self.lm, self._waiting(), *self.asked)
+            self.plan, told = planning.choose(self.lm, self._waiting(), *self.asked, self.sharing)
             self._tell(told)
             return
         members = [self._member(number) for number in state.members]

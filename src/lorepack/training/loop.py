@@ -7,18 +7,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lorepack import files, signals
+from lorepack import signals
 from lorepack.errors import InputError, LorepackError
 from lorepack.lora import AdapterSpec
 from lorepack.lora.spec import Init
 from lorepack.training import result
 from lorepack.training.batches import NOTHING, Example, Fitted, fit
 from lorepack.training.course import Course, OnEpoch
-from lorepack.training.engine import Engine
 from lorepack.training.job import Base, Job
 from lorepack.training.listeners import Listeners
 from lorepack.training.live import Watch
 from lorepack.training.objectives import replay_terms, trained_term
+from lorepack.training.parallel import Work, carry_out
 from lorepack.training.recipe import Recipe
 from lorepack.training.result import TrainResult
 from lorepack.training.sinks import Sink
@@ -38,7 +38,7 @@ class Order:
     seed: int = 0
     """of the first factors, the order and dropout"""
     on_epoch: OnEpoch | None = field(default=None, compare=False)
-    """measures reliability after an epoch, dropout off"""
+    """measures reliability after an epoch, dropout off, in the process that trains the job"""
     provenance: Mapping[str, Any] | None = None
     """kept in lorepack.json; base, recipe and seed where None"""
     replay: Sequence[Example] = ()
@@ -104,6 +104,7 @@ def train_many(
     checkpoints: Path | str,
     slots: int | None = None,
     tokens: int | None = None,
+    workers: int | None = None,
     checkpoint_minutes: float | None = 5,
     progress: Callable[[int, int], None] | None = None,
     note: Callable[[str], None] | None = None,
@@ -122,6 +123,8 @@ def train_many(
         checkpoints: folder for checkpoints while training runs.
         slots: most adapters in the stack at once; None chooses from free memory.
         tokens: most tokens of one forward pass; None chooses from free memory.
+        workers: processes, on a processor, that share the jobs; None takes one a CPU thread where
+            there is enough to do.
         checkpoint_minutes: most between two checkpoints; None keeps to the recipes'
             ``checkpoint_every`` steps alone. Whichever comes first.
         progress: called with steps done and steps in all, summed over the jobs.
@@ -140,7 +143,9 @@ def train_many(
         Stopped: ``stop`` said so, or SIGTERM in a process that heeds it; the state is kept.
     """
     _check_orders(orders)
-    _check_positive(slots=slots, tokens=tokens, checkpoint_minutes=checkpoint_minutes)
+    _check_positive(
+        slots=slots, tokens=tokens, workers=workers, checkpoint_minutes=checkpoint_minutes
+    )
     courses = [Course(_job(lm, o), o.out, o.adapter, o.on_epoch, o.name) for o in orders]
     inputs = [course.job.inputs(lm.fingerprint) for course in courses]
     outcomes: dict[int, TrainResult | LorepackError] = {}
@@ -151,19 +156,9 @@ def train_many(
     if len(outcomes) < len(orders):
         with signals.held() as asked:
             given = {"progress": progress, "note": note, "stop": stop or asked, "watch": watch}
-            engine = Engine(
-                lm,
-                courses,
-                inputs,
-                Path(checkpoints),
-                files.hash_of({"jobs": inputs}),
-                slots=slots,
-                tokens=tokens,
-                finished=frozenset(outcomes),
-                minutes=checkpoint_minutes,
-                listeners=Listeners(**_without_none(given), sinks=sinks),
-            )
-            outcomes |= engine.run()
+            listeners = Listeners(**_without_none(given), sinks=sinks)
+            work = Work(lm, courses, inputs, Path(checkpoints), slots, tokens, checkpoint_minutes)
+            outcomes |= carry_out(work, frozenset(outcomes), workers, listeners)
     return [_outcome(outcomes.get(n), course) for n, course in enumerate(courses)]
 
 

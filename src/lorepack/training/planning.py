@@ -39,7 +39,11 @@ _GiB = 2**30
 
 
 def choose(
-    lm: Base, courses: Sequence[Course], slots: int | None, tokens: int | None
+    lm: Base,
+    courses: Sequence[Course],
+    slots: int | None,
+    tokens: int | None,
+    sharing: int = 1,
 ) -> tuple[Plan, str | None]:
     """How many adapters and tokens at once.
 
@@ -51,6 +55,7 @@ def choose(
         courses: the jobs that wait.
         slots: adapters, where asked for.
         tokens: of one pass, where asked for.
+        sharing: processes that share the free memory.
 
     Returns:
         The plan, and one line on it where there was something to choose.
@@ -73,7 +78,7 @@ def choose(
     def needs(count: int, wide: int) -> int:
         return int(count * each + wide * token)
 
-    budget = USABLE * free if free is not None else float("inf")
+    budget = USABLE * free / sharing if free is not None else float("inf")
     count = slots or most_slots
     while not slots and count > 1 and needs(count, min(count * step, most_tokens)) > budget:
         count -= 1

@@ -30,18 +30,17 @@ _PATIENCE = 0.25
 """seconds between two looks at whether to stop"""
 _DEATH_SIGNAL = 1  # of prctl(2)
 
-Tick = Callable[[int, int], None]
-Work = Callable[[int, Tick, Callable[[], bool]], Any]
-"""called in a worker with its number, what takes its progress, and a question: is it to stop?"""
+Tell = Callable[[Any], None]
+Work = Callable[[int, Tell, Callable[[], bool]], Any]
+"""called in a worker with its number, what takes messages, and a question: is it to stop?"""
+Hear = Callable[[int, Any], None]
+"""called with the number of a worker and its message"""
 
 
-def count_for(jobs: int, device: torch.device) -> int:
-    """How many workers train ``jobs`` jobs: one a thread on a processor, one elsewhere."""
-    if device.type != "cpu" or "fork" not in multiprocessing.get_all_start_methods():
-        return 1
-    if sys.platform == "darwin":  # its libraries do not survive a fork
-        return 1
-    return max(1, min(torch.get_num_threads(), jobs))
+def possible(device: torch.device | str) -> bool:
+    """Whether forks can share the work: on a processor, and not on macOS, whose libraries break."""
+    forks = "fork" in multiprocessing.get_all_start_methods() and sys.platform != "darwin"
+    return forks and torch.device(device).type == "cpu"
 
 
 def shares(costs: Sequence[float], count: int) -> list[list[int]]:
@@ -63,7 +62,7 @@ def shares(costs: Sequence[float], count: int) -> list[list[int]]:
     return [sorted(part) for part in parts if part]
 
 
-def run(count: int, work: Work, progress: Tick, stop: Callable[[], bool]) -> list[Any]:
+def run(count: int, work: Work, hear: Hear, stop: Callable[[], bool]) -> list[Any]:
     """Run ``work`` in ``count`` processes at once.
 
     Where one of them raises or is lost, the others are asked to stop; what they do by then is kept.
@@ -71,7 +70,7 @@ def run(count: int, work: Work, progress: Tick, stop: Callable[[], bool]) -> lis
     Args:
         count: of workers; each computes with its part of the threads.
         work: see `Work`. What it changes in memory is lost; what it returns must be picklable.
-        progress: called with steps done and in all, summed over the workers.
+        hear: takes the workers' messages, in this process.
         stop: asked several times a second; where true, all workers are asked to stop.
 
     Returns:
@@ -94,8 +93,8 @@ def run(count: int, work: Work, progress: Tick, stop: Callable[[], bool]) -> lis
                 warnings.simplefilter("ignore", DeprecationWarning)
                 process.start()
             theirs.close()
-            started.append(_Started(process, ours))
-        return _gathered(started, progress, stop, asked)
+            started.append(_Started(number, process, ours))
+        return _gathered(started, hear, stop, asked)
     finally:
         for one in started:
             one.process.kill()
@@ -105,18 +104,17 @@ def run(count: int, work: Work, progress: Tick, stop: Callable[[], bool]) -> lis
 
 @dataclass
 class _Started:
+    number: int
     process: Any
     pipe: Connection
-    done: int = 0
-    total: int = 0
     over: bool = False
     outcome: Any = None
 
 
 def _gathered(
-    started: Sequence[_Started], progress: Tick, stop: Callable[[], bool], asked: Any
+    started: Sequence[_Started], hear: Hear, stop: Callable[[], bool], asked: Any
 ) -> list[Any]:
-    """Sum the progress of all workers until each has told its outcome."""
+    """Hear all workers until each has told its outcome."""
     raised: list[BaseException] = []
     while waiting := {one.pipe: one for one in started if not one.over}:
         if stop():
@@ -127,10 +125,8 @@ def _gathered(
                 kind, value = one.pipe.recv()
             except EOFError:
                 kind, value = "raised", _lost(one.process)
-            if kind == "tick":
-                one.done, one.total = value
-                if all(other.total for other in started):
-                    progress(sum(o.done for o in started), sum(o.total for o in started))
+            if kind == "told":
+                hear(one.number, value)
                 continue
             one.over, one.outcome = True, value
             if kind == "raised":
@@ -159,7 +155,7 @@ def _worker(number: int, threads: int, work: Work, asked: Any, pipe: Connection)
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # threads do not survive a fork
     torch.set_num_threads(threads)
     try:
-        outcome = work(number, lambda *tick: pipe.send(("tick", tick)), asked.is_set)
+        outcome = work(number, lambda told: pipe.send(("told", told)), asked.is_set)
         pipe.send(("done", outcome))
     except BrokenPipeError:
         return  # the parent is gone

@@ -52,9 +52,12 @@ class Company:
         return Factors(site.A, site.B, site.A.detach()[span], site.B.detach()[span], scale, grads)
 
     def _gathered(self, site: Site, scales: list[float]) -> Factors:
-        """Copies by row; a row whose adapter leaves the module alone gets any, times zero."""
+        """Copies by row; zeros for a row whose adapter leaves the module alone."""
         slots = torch.tensor([site.slots.get(o, 0) for o in self.owners], device=site.A.device)
         A, B = site.A.index_select(0, slots), site.B.index_select(0, slots)
+        if 0.0 in scales:  # filled, not multiplied: what breaks one job must not reach another
+            none = _column(scales, site.A) == 0
+            A, B = A.masked_fill(none, 0), B.masked_fill(none, 0)
         return Factors(A, B, A.detach(), B.detach(), _column(scales, site.A), None)
 
 
