@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.packed_training import Counted, together, with_peft
+from benchmarks.training_sides import Counted, together, with_peft
 
 MODULE = "benchmarks.packed_distillation"
 

@@ -174,14 +174,14 @@ def _alone(lm: Any, recipe: Any, examples: list[Any], limit: int, seed: int) -> 
     import torch
     from torch.nn import functional as F
 
-    from benchmarks.packed_training import _with_peft
+    from benchmarks.training_sides import with_peft
     from lorepack.training.batches import epoch_order, fit
     from lorepack.training.schedule import lr_at
 
     vocabulary = lm.model.get_input_embeddings().weight.shape[0]
     rule = recipe.overlong
     kept = fit(examples, limit=limit, rule=rule, whole=False, vocabulary=vocabulary).examples
-    model = _with_peft(lm, recipe, seed)
+    model = with_peft(lm, recipe, seed)
     model.train()
     inner = model.base_model.model
     weights = [weight for weight in model.parameters() if weight.requires_grad]
