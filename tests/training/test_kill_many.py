@@ -66,7 +66,7 @@ for kind in [*kinds, None]:
             with open(folder / "told", "a") as file:
                 file.write(f"{ending}\\n")
         os._exit(0)
-    goal, delay = lines() + draw.randint(2, 5), draw.random() * 0.05
+    goal, delay = lines() + draw.randint(2, 5), draw.random() * 0.005
     while kind is not None and not ended(child):
         if lines() >= goal:
             time.sleep(delay)
