@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from lorepack.lora import AdapterSpec, Stack
 from lorepack.training import Example, lean
 from lorepack.training.cross_entropy import cross_entropy
+from lorepack.training.lean import gate
 from lorepack.training.lean.attention import Attention
 from lorepack.training.lean.norm import NormBeside
 from lorepack.training.outputs import outputs_at
@@ -161,15 +162,29 @@ def test_gradients_of_the_norm() -> None:
     assert torch.autograd.gradcheck(lambda x: NormBeside.apply(x, gain, 1e-5), drawn(5, 6))
 
 
+@pytest.mark.parametrize("count", [1, 3, 4])
+def test_gradients_of_the_gate(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate, "STRETCH", 2)
+    inputs = drawn(count, 3), drawn(count, 3, seed=1)
+    assert torch.autograd.gradcheck(gate.Gated.apply, inputs)
+    torch.testing.assert_close(gate.Gated.apply(*inputs), F.silu(inputs[0]) * inputs[1])
+
+
 @pytest.mark.parametrize("groups", [4, 2, 1])
 def test_gradients_of_attention(groups: int) -> None:
     cos, sin = torch.rand(2, 2, 5, 1, 6, dtype=torch.float64)
-    hidden = torch.zeros(2, 1, 5, 5, dtype=torch.float64)
-    hidden[:, :, torch.ones(5, 5).triu(1).bool()] = -torch.inf
-    inputs = drawn(2, 5, 4, 6), drawn(2, 5, groups, 6, seed=1), drawn(2, 5, groups, 6, seed=2)
-    assert torch.autograd.gradcheck(
-        lambda q, k, v: Attention.apply(q, k, v, (cos, sin), hidden, 0.3), inputs
-    )
+    hidden = torch.zeros(2, 5, 5, dtype=torch.float64)
+    hidden[:, torch.ones(5, 5).triu(1).bool()] = -torch.inf
+    keys = drawn(2, 5, groups, 6, seed=1), drawn(2, 5, groups, 6, seed=2)
+    for asking in (slice(None), slice(1, 4)):
+        turns = (cos[:, asking], sin[:, asking]), (cos, sin)
+        query = drawn(2, 5, 4, 6)[:, asking].detach().requires_grad_()
+        assert torch.autograd.gradcheck(
+            lambda q, k, v, turns=turns, seen=hidden[:, asking]: Attention.apply(
+                q, k, v, turns, seen, 0.3
+            ),
+            (query, *keys),
+        )
 
 
 numbers = st.floats(-1e4, 1e4, width=32)

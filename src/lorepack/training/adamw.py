@@ -102,18 +102,16 @@ class AdamW:
             The gradient norm of each adapter before.
         """
         device = next(self.stack.parameters()).device
-        parts: list[list[Tensor]] = [[] for _ in self.stack.specs]
+        squares = torch.zeros(len(self.stack), dtype=torch.float64, device=device)
         for _, side, slots, parameter in _trained(self.stack):
             if parameter.grad is not None:
                 norms = torch.linalg.vector_norm(parameter.grad, dim=(1, 2))  # (m,)
-                for index, slot in slots.items():
-                    if self._is_trained(side, index):
-                        parts[index].append(norms[slot].to(device))
-        none = torch.zeros(1, device=device)
-        norms = torch.stack(
-            [torch.linalg.vector_norm(torch.stack(p)) if p else none[0] for p in parts]
-        )
-        found: list[float] = norms.tolist()
+                mine = [index for index in slots if self._is_trained(side, index)]
+                if len(mine) < len(slots):
+                    norms = norms[[slots[index] for index in mine]]
+                places = torch.tensor(mine, dtype=torch.long, device=device)
+                squares.index_add_(0, places, norms.to(device, torch.float64).square())
+        found: list[float] = squares.sqrt().tolist()
         factors = [
             min(1.0, limit / (norm + 1e-6)) if limit else 1.0
             for norm, limit in zip(found, limits, strict=True)
@@ -173,9 +171,10 @@ class AdamW:
         second.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
         root = second.sqrt().div_(column(lambda i: (1 - beta2 ** self.counts[i]) ** 0.5))
         root.add_(self.eps)
-        factor.mul_(column(lambda i: 1 - (lrs[i] or 0.0) * self.weight_decay[i]))
+        if any(self.weight_decay[i] for i in adapters):
+            factor.mul_(column(lambda i: 1 - (lrs[i] or 0.0) * self.weight_decay[i]))
         rate = column(lambda i: (lrs[i] or 0.0) / (1 - beta1 ** self.counts[i]))
-        factor.sub_(first / root * rate)
+        factor.addcdiv_(first * rate, root, value=-1)
 
 
 def _trained(

@@ -7,6 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+_Turn = tuple[Tensor, Tensor]
+"""cos and sin, (n, T, 1, D)"""
+
 
 class Attention(torch.autograd.Function):
     """Attention (Vaswani et al. 2017, eq. 1) behind rotary positions (Su et al. 2021, eq. 34).
@@ -21,47 +24,46 @@ class Attention(torch.autograd.Function):
         query: Tensor,
         key: Tensor,
         value: Tensor,
-        turn: tuple[Tensor, Tensor],
+        turns: tuple[_Turn, _Turn],
         hidden: Tensor,
         scale: float,
     ) -> Tensor:
-        """query (n, T, H, D), key and value (n, T, G, D) -> (n T, H D).
+        """query (n, Q, H, D), key and value (n, T, G, D) -> (n Q, H D).
 
-        ``turn`` holds cos and sin (n, T, 1, D); ``hidden`` (n, 1, T, T) is 0 or -inf.
+        ``turns`` are of queries and of keys; ``hidden`` (n, Q, T) is 0 or -inf.
         """
-        count, length, heads, _ = query.shape
-        cos, sin = turn
-        q = _turned(query, cos * scale, sin * scale)  # (n, H, T, D)
-        k = _repeated(_turned(key, cos, sin), heads)
+        count, asking, heads, _ = query.shape
+        (cos, sin), of_keys = turns
+        q = _turned(query, cos * scale, sin * scale)  # (n, H, Q, D)
+        k = _repeated(_turned(key, *of_keys), heads)  # (n, H, T, D)
         v = _repeated(value.transpose(1, 2).contiguous(), heads)
-        weights = q.new_empty(count, heads, length, length)
+        weights = q.new_empty(count, heads, asking, key.shape[1])
         out = torch.empty_like(q)
-        for row in range(count):  # one row's scores stay in the cache
-            mine = weights[row]
-            torch.bmm(q[row], k[row].transpose(1, 2), out=mine)
+        for row in range(count):  # the scores of a row stay in the cache
+            mine = torch.bmm(q[row], k[row].transpose(1, 2), out=weights[row])
             torch.softmax(mine.add_(hidden[row]), -1, out=mine)
             torch.bmm(mine, v[row], out=out[row])
-        ctx.turn, ctx.scale, ctx.groups = turn, scale, key.shape[2]
+        ctx.turns, ctx.scale, ctx.groups = turns, scale, key.shape[2]
         ctx.save_for_backward(q, k, v, weights)
-        return out.transpose(1, 2).reshape(count * length, -1)
+        return out.transpose(1, 2).reshape(count * asking, -1)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         q, k, v, weights = ctx.saved_tensors
-        cos, sin = ctx.turn
-        count, _, length, width = q.shape
-        grad = grad.view(count, length, -1, width).transpose(1, 2).contiguous()  # (n, H, T, D)
+        (cos, sin), of_keys = ctx.turns
+        count, _, asking, width = q.shape
+        grad = grad.view(count, asking, -1, width).transpose(1, 2).contiguous()  # (n, H, Q, D)
         dq, dk, dv = torch.empty_like(q), torch.empty_like(k), torch.empty_like(v)
-        dscores = torch.empty_like(weights[0])
+        dmine = torch.empty_like(weights[0])
         for row in range(count):
             mine = weights[row]
             torch.bmm(mine.transpose(1, 2), grad[row], out=dv[row])
-            torch.bmm(grad[row], v[row].transpose(1, 2), out=dscores)
-            found = torch._softmax_backward_data(dscores, mine, -1, mine.dtype)
-            torch.bmm(found, k[row], out=dq[row])
-            torch.bmm(found.transpose(1, 2), q[row], out=dk[row])
+            torch.bmm(grad[row], v[row].transpose(1, 2), out=dmine)
+            dscores = torch._softmax_backward_data(dmine, mine, -1, mine.dtype)
+            torch.bmm(dscores, k[row], out=dq[row])
+            torch.bmm(dscores.transpose(1, 2), q[row], out=dk[row])
         dquery = _turned_back(dq, cos * ctx.scale, sin * ctx.scale)
-        dkey = _turned_back(_summed(dk, ctx.groups), cos, sin)
+        dkey = _turned_back(_summed(dk, ctx.groups), *of_keys)
         return dquery, dkey, _summed(dv, ctx.groups).transpose(1, 2), None, None, None
 
 

@@ -20,6 +20,7 @@ from torch.nn import functional as F
 
 from lorepack.lora import Stack, is_adapted
 from lorepack.training.lean.attention import Attention
+from lorepack.training.lean.gate import Gated
 from lorepack.training.lean.linear import Company, linears
 from lorepack.training.lean.norm import NormBeside
 from lorepack.training.outputs import outputs_at
@@ -93,7 +94,7 @@ class _Pass:
     turn: tuple[Tensor, Tensor]
     """cos and sin of the places, (n, T, 1, D)"""
     hidden: Tensor
-    """(n, 1, T, T), added to scores: 0, or -inf where a token must not look"""
+    """(n, T, T), added to scores: 0, or -inf where a token must not look"""
 
 
 def logits(model: Any, stack: Stack, rows: Rows) -> Tensor:
@@ -110,15 +111,15 @@ def logits(model: Any, stack: Stack, rows: Rows) -> Tensor:
     given = _Pass(
         Company(stack, rows.owners),
         (cos[:, :, None], sin[:, :, None]),
-        torch.zeros((), dtype=hidden.dtype).where(visible(rows.segments), -torch.inf),
+        torch.zeros((), dtype=hidden.dtype).where(visible(rows.segments)[:, 0], -torch.inf),
     )
     x = hidden.flatten(0, 1)  # (N, d), N = n T
     last = len(inner.layers) - 1
     where, back = _wanted(rows)
     for number, layer in enumerate(inner.layers):
-        attended, x = _attended(layer, f"model.layers.{number}", x, given)
-        if number == last:  # from here on only the tokens of the loss matter
-            attended, x = attended.index_select(0, where), x.index_select(0, where)
+        # In the last layer only the tokens of the loss ask and go on; all are looked at.
+        asking = where if number == last else None
+        attended, x = _attended(layer, f"model.layers.{number}", x, given, asking)
         x = _finished(layer, f"model.layers.{number}", attended, x, given)
     x, _ = _normed(inner.norm, x)
     factors = given.company.factors("lm_head")
@@ -128,20 +129,39 @@ def logits(model: Any, stack: Stack, rows: Rows) -> Tensor:
     return found.index_select(0, back)
 
 
-def _attended(layer: Any, name: str, x: Tensor, given: _Pass) -> tuple[Tensor, Tensor]:
-    """Attention before its output product, (N, H D), and the residual stream beside it."""
-    attention = layer.self_attn
+def _attended(
+    layer: Any, name: str, x: Tensor, given: _Pass, asking: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Attention before its output product, (M, H D), and the residual stream beside it, (M, d).
+
+    M are all N tokens, or those that are asking.
+    """
+    attention, count = layer.self_attn, given.hidden.shape[0]
+    modules = {part: getattr(attention, f"{part}_proj") for part in "qkv"}
     normed, x = _normed(layer.input_layernorm, x)
-    parts = [getattr(attention, f"{part}_proj") for part in "qkv"]
-    count, length = given.hidden.shape[0], given.hidden.shape[2]
+    turn, hidden = given.turn, given.hidden
+    if asking is None:
+        found = _linears(normed, name, "self_attn", "qkv", [*modules.values()], given)
+    else:
+        chosen = normed.index_select(0, asking)
+        found = (
+            *_linears(chosen, name, "self_attn", "q", [modules["q"]], given),
+            *_linears(normed, name, "self_attn", "kv", [modules["k"], modules["v"]], given),
+        )
+        x = x.index_select(0, asking)
+        cos, sin, hidden = (
+            part.flatten(0, 1).index_select(0, asking).view(count, -1, *part.shape[2:])
+            for part in (*turn, hidden)
+        )
+        turn = cos, sin
+    query, key, value = (part.view(count, -1, part.shape[-1]) for part in found)
     query, key, value = (
-        part.view(count, length, -1, attention.head_dim)  # (n, T, H, D)
-        for part in _linears(normed, name, "self_attn", "qkv", parts, given)
-    )
+        part.unflatten(-1, (-1, attention.head_dim)) for part in (query, key, value)
+    )  # (n, T, H, D)
     if hasattr(attention, "q_norm"):
         query, key = _normed(attention.q_norm, query)[0], _normed(attention.k_norm, key)[0]
-    out = Attention.apply(query, key, value, given.turn, given.hidden, attention.scaling)
-    return out, x
+    turns = (turn, given.turn)
+    return Attention.apply(query, key, value, turns, hidden, attention.scaling), x
 
 
 def _finished(layer: Any, name: str, attended: Tensor, x: Tensor, given: _Pass) -> Tensor:
@@ -150,7 +170,7 @@ def _finished(layer: Any, name: str, attended: Tensor, x: Tensor, given: _Pass) 
     (x,) = _linears(attended, name, "self_attn", "o", [attention.o_proj], given, x)
     normed, x = _normed(layer.post_attention_layernorm, x)
     gate, up = _linears(normed, name, "mlp", ("gate", "up"), [mlp.gate_proj, mlp.up_proj], given)
-    (x,) = _linears(F.silu(gate) * up, name, "mlp", ("down",), [mlp.down_proj], given, x)
+    (x,) = _linears(Gated.apply(gate, up), name, "mlp", ("down",), [mlp.down_proj], given, x)
     return x
 
 
