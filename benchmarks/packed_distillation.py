@@ -181,11 +181,19 @@ def _solo(lm: Any, examples: list[Any], number: int, plan: dict[str, Any]) -> li
         loss = F.kl_div(
             torch.cat(logits).log_softmax(-1), log_p, reduction="batchmean", log_target=True
         )
-        layers = []
-        for layer, mine in enumerate(states):
-            theirs = torch.cat([hidden[layer] for _, hidden in teachers])
-            layers.append((torch.cat(mine) - theirs).abs().mean() / theirs.abs().mean())
-        loss = loss + torch.stack(layers).mean()
+        counts = torch.tensor([len(each) for each in logits])
+        far = torch.stack(
+            [
+                torch.stack(
+                    [
+                        (mine[number] - theirs).abs().mean() / theirs.abs().mean()
+                        for mine, theirs in zip(states, hidden, strict=True)
+                    ]
+                ).mean()
+                for number, (_, hidden) in enumerate(teachers)
+            ]
+        )
+        loss = loss + (far * counts).sum() / counts.sum()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(weights, 1.0)

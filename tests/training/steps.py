@@ -50,7 +50,7 @@ class Step:
                 self.stack.load_factors(index, factors)
         self.teacher = Teacher(lm, jobs, held)
 
-    def take(self, tokens: int = 4096) -> tuple[list[StepLoss], list[Tensor]]:
+    def take(self, tokens: int = 4096, divide: bool = False) -> tuple[list[StepLoss], list[Tensor]]:
         """What the engine measures, and the gradients."""
         members = [
             Member(n, course, can_share(self.lm.model.config, 60))
@@ -59,7 +59,7 @@ class Step:
         for parameter in self.stack.parameters():
             parameter.grad = None
         with self.stack.attached():
-            found = backward(self.lm, self.stack, members, self.teacher, tokens)
+            found = backward(self.lm, self.stack, members, self.teacher, tokens, divide)
         return found, [p.grad.clone() for p in self.stack.parameters()]
 
     def plainly(self) -> tuple[list[dict[str, float]], list[Tensor]]:
@@ -144,12 +144,14 @@ class Step:
         loss = torch.cat(kls).mean()
         if recipe.loss == "distill-topk":
             return loss
-        far = []
-        for layer in range(len(mine[0])):
-            s = torch.cat([states[layer] for states in mine])
-            t = torch.cat([states[layer] for states in theirs])
-            far.append((s - t).abs().mean() / t.abs().mean())
-        return recipe.distill_kl_weight * loss + recipe.distill_hidden_weight * sum(far) / len(far)
+        far, counts = [], [len(kl) for kl in kls]
+        for states, taught in zip(mine, theirs, strict=True):
+            each = [
+                (s - t).abs().mean() / t.abs().mean() for s, t in zip(states, taught, strict=True)
+            ]
+            far.append(sum(each) / len(each))
+        distance = sum(n * d for n, d in zip(counts, far, strict=True)) / sum(counts)
+        return recipe.distill_kl_weight * loss + recipe.distill_hidden_weight * distance
 
     @staticmethod
     def _top(p: Tensor, q: Tensor, recipe: Recipe) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from lorepack.errors import NumericError, Stopped
+from lorepack.errors import InputError, NumericError, Stopped
 from lorepack.training import passes
 from lorepack.training.loop import Order, train_many
 from lorepack.training.result import TrainResult
@@ -131,3 +131,54 @@ def test_a_job_whose_measurement_finds_nan_fails_alone(tmp_path: Path) -> None:
     outcomes = work(tmp_path, jobs)
     assert [type(one) for one in outcomes] == [TrainResult, NumericError, TrainResult]
     assert str(outcomes[1]) == f"adapter {tmp_path / 'a1'}: the logits hold NaN"
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_measurement_that_is_no_number_stops_its_job_alone(value: float, tmp_path: Path) -> None:
+    jobs = [
+        Order(
+            made(8, seed=n),
+            recipe(),
+            tmp_path / f"t{n}",
+            tmp_path / f"a{n}",
+            on_epoch=lambda epoch, stack, n=n: value if n == 1 else 0.5,
+        )
+        for n in range(3)
+    ]
+    found = work(tmp_path, jobs)
+    assert isinstance(found[1], NumericError)
+    assert f"reliability is {value} after epoch 1" in str(found[1])
+    assert isinstance(found[0], TrainResult)
+    assert isinstance(found[2], TrainResult)
+
+
+def test_a_job_whose_measurement_failed_goes_on_when_it_works(tmp_path: Path) -> None:
+    broken = [True]
+
+    def measure(epoch: int, stack: Any) -> float:
+        if broken and epoch == 2:
+            raise InputError("the service is away")
+        return 0.25 * epoch
+
+    def jobs(folder: Path) -> list[Order]:
+        return [
+            Order(
+                made(8, seed=n),
+                recipe(epochs=3),
+                folder / f"t{n}",
+                folder / f"a{n}",
+                seed=n,
+                on_epoch=measure if n == 1 else None,
+            )
+            for n in range(3)
+        ]
+
+    found = work(tmp_path / "torn", jobs(tmp_path / "torn"))
+    assert isinstance(found[1], InputError)
+    assert "the service is away" in str(found[1])
+    broken.clear()
+    again = work(tmp_path / "torn", jobs(tmp_path / "torn"))
+    whole = work(tmp_path / "whole", jobs(tmp_path / "whole"))
+    assert again[1].reliability == whole[1].reliability == 0.75
+    assert again[1].steps == whole[1].steps
+    assert again[1].loss == pytest.approx(whole[1].loss, rel=1e-5)

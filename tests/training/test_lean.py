@@ -121,6 +121,18 @@ def test_an_adapter_of_infinities_reaches_no_other_job() -> None:
             assert bool(torch.isfinite(site.B.grad[slot]).all()), site.name
 
 
+def test_a_broken_first_pass_decides_nothing() -> None:
+    model, rows = tiny("llama"), rows_of((0, 1))
+    stack = stack_of(model)
+    with torch.no_grad():
+        site = next(iter(stack.sites.values()))
+        site.A[site.slots[0]] = torch.nan
+    with stack.attached():
+        assert not lean.fits(model, stack, rows)
+        site.A.data[site.slots[0]] = 0
+        assert lean.fits(model, stack, rows)
+
+
 def test_what_it_does_not_compute_is_left_to_the_model() -> None:
     rows = rows_of((0, 1))
     for family in ("gemma2", "gpt2", "phi3", "olmo2"):

@@ -12,6 +12,7 @@ from lorepack.errors import NoMemoryError, NumericError
 from lorepack.training import memory, parking, passes
 from lorepack.training.loop import Order, train_many
 from lorepack.training.result import TrainResult
+from training.steps import Step, taught
 from training.test_engine import orders, require_equal
 from training.toy import ToyModel, made, recipe, toy
 
@@ -42,6 +43,23 @@ def limit(patch: pytest.MonkeyPatch, refuses: Any, error: Exception, late: bool 
             raise error
 
     patch.setattr(passes, "_run", run)
+
+
+@pytest.mark.parametrize("average", ["token", "sample"])
+@pytest.mark.parametrize(
+    "loss", ["answer", "full", "memft", "memft-sigmoid", "distill", "distill-topk"]
+)
+def test_a_step_in_several_passes_is_the_same_step(loss: str, average: str, tmp_path: Path) -> None:
+    examples = taught(6, passage=9)
+    settings = recipe(loss=loss, loss_average=average, batch_size=6, epochs=1, replay_ratio=0.5)
+    one = Order(examples, settings, tmp_path / "t", tmp_path / "a", replay=made(5, seed=9))
+    whole, parts = (Step(toy(double=True), [one]) for _ in range(2))
+    want, wanted = whole.take(10_000)
+    got, gradients = parts.take(20, divide=True)
+    assert got[0].tokens == want[0].tokens
+    assert got[0].means == pytest.approx(want[0].means, rel=1e-9)
+    for mine, theirs in zip(gradients, wanted, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("kind", SHORTAGES)

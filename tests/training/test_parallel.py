@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from lorepack.errors import NoMemoryError, NumericError, Stopped
+from lorepack.errors import InputError, NoMemoryError, NumericError, Stopped
 from lorepack.training import checkpoint, parallel
 from lorepack.training.live import Standing
 from lorepack.training.loop import Order, train_many
@@ -52,9 +52,17 @@ def test_a_call_that_was_stopped_goes_on_to_the_same_bytes(tmp_path: Path) -> No
         asked.append(1)
         return True
 
-    with pytest.raises(Stopped):
-        work(tmp_path / "cut", orders(tmp_path / "cut"), workers=2, stop=stop)
+    ticks: list[tuple[int, int]] = [(0, 0)]
+    with pytest.raises(Stopped) as told:
+        work(
+            tmp_path / "cut",
+            orders(tmp_path / "cut"),
+            workers=2,
+            stop=stop,
+            progress=lambda *tick: ticks.append(tick),
+        )
     assert asked
+    assert str(told.value) == f"stopped at step {ticks[-1][0]} of {ticks[-1][1]}"
     assert (tmp_path / "cut" / "checkpoint" / parallel.PARTS).is_file()
     # Who goes on with more processes parts the jobs as they were.
     work(tmp_path / "cut", orders(tmp_path / "cut"), workers=3)
@@ -122,3 +130,49 @@ def test_little_work_stays_in_one_process(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(parallel, "WORTH", 10)
     work(tmp_path / "much", orders(tmp_path / "much"))
     assert used == [2]
+
+
+class Kept:
+    """A sink that remembers."""
+
+    def __init__(self) -> None:
+        self.steps: dict[str, list[int]] = {}
+        self.closed = 0
+
+    def log(self, job: str, step: int, values: Any) -> None:
+        self.steps.setdefault(job, []).append(step)
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def test_sinks_hear_all_processes(tmp_path: Path) -> None:
+    sink, jobs = Kept(), orders(tmp_path)
+    found = work(tmp_path, jobs, workers=2, sinks=[sink])
+    for job, result in zip(jobs, found, strict=True):
+        steps = [step for step in sink.steps[str(job.adapter)] if step]
+        assert set(steps) == set(range(1, result.steps + 1))
+    assert sink.closed == 1
+
+
+def test_damaged_parts_are_told_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(Stopped):
+        work(tmp_path, orders(tmp_path), workers=2, stop=lambda: True)
+    (tmp_path / "checkpoint" / parallel.PARTS).write_text("{")
+    with pytest.raises(InputError, match=r"parts.json is damaged .* remove .*checkpoint to begin"):
+        work(tmp_path, orders(tmp_path), workers=2)
+
+
+def test_who_asks_for_other_jobs_is_told_that_work_is_lost(tmp_path: Path) -> None:
+    for count in (1, 2):
+        folder, notes = tmp_path / str(count), list[str]()
+        steps: list[int] = []
+
+        def stop(steps: list[int] = steps) -> bool:
+            steps.append(1)
+            return len(steps) > 3
+
+        with pytest.raises(Stopped):
+            work(folder, orders(folder), workers=count, stop=stop)
+        work(folder, orders(folder, 4), workers=count, note=notes.append)
+        assert any("of other jobs" in note and "begins anew" in note for note in notes), notes

@@ -107,19 +107,22 @@ def restore(place: Path, optimizer: AdamW) -> None:
     optimizer.counts = list(files.read_json(place / _STATE)["counts"])
 
 
-def clear(folder: Path) -> None:
-    """Remove all checkpoints, and the folder where nothing else lies in it.
+def clear(folder: Path) -> bool:
+    """Remove all checkpoints, and the folder where nothing else lies in it; whether one was whole.
 
     Raises:
         WriteError: no permission.
     """
+    found = _found(folder)
+    whole = any((place / files.MANIFEST).is_file() for place in found)
     try:
-        for place in _found(folder):
+        for place in found:
             shutil.rmtree(place)
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
     except OSError as error:
         raise WriteError(f"cannot clear {folder}: {error.strerror or error}") from error
+    return whole
 
 
 def _factors(stack: Stack) -> Iterator[tuple[str, Tensor]]:
@@ -134,8 +137,9 @@ def _told(error: LorepackError | None) -> dict[str, str | None]:
 
 
 def _heard(row: dict[str, Any]) -> LorepackError | None:
-    kind = _FAILURES.get(row["error"])
-    return kind(row["why"]) if kind else None
+    if row["error"] is None:
+        return None
+    return _FAILURES.get(row["error"], LorepackError)(row["why"])
 
 
 def _found(folder: Path) -> list[Path]:

@@ -221,6 +221,9 @@ class Course:
             row["least_probability"] = self.epoch_least
         if self.job.guard.examples:
             row["harm"] = harm(lm, stack, slot, self.job.guard.examples)
+        for what in ("reliability", "harm"):
+            if row.get(what) is not None and not math.isfinite(row[what]):
+                raise NumericError(f"{what} is {row[what]} after epoch {number}")
         return row
 
     def _past(self, at: Progress) -> list[dict[str, Any]]:

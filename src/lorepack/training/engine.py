@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from lorepack.errors import LorepackError, NoMemoryError, NumericError, Stopped
+from lorepack.errors import LorepackError, NoMemoryError, Stopped, WriteError
 from lorepack.lora import Decompositions
 from lorepack.training import checkpoint, memory, planning
 from lorepack.training.adamw import AdamW
@@ -120,6 +120,11 @@ class Engine:
         if state is not None and not self._unharmed(state):
             state = None
         if place is None or state is None:
+            if place is None and checkpoint.clear(self.folder):
+                self._tell(
+                    f"{self.folder} held a checkpoint of other jobs, or of these with other "
+                    "settings: what was not finished begins anew"
+                )
             checkpoint.clear(self.folder)
             self.plan, told = planning.choose(self.lm, self._waiting(), *self.asked, self.sharing)
             self._tell(told)
@@ -168,7 +173,8 @@ class Engine:
         while True:
             # Also right after a resume: a kill while reliability was measured leaves it to do.
             self._end_epochs()
-            self._admit()
+            if self._admit():
+                continue  # who comes from where it was parked may have an epoch to measure
             inside = [member.number for member in self.members]
             self.broadcast.show(inside, self.over, last=not inside)
             if not inside:
@@ -212,13 +218,17 @@ class Engine:
     def _at_end(self, slot: int, course: Course) -> bool:
         if course.error is None and course.at_epoch:
             assert self.optimizer is not None
+            known = len(course.epochs)
             try:
                 with self.optimizer.stack.attached():
                     stop = course.end_epoch(self.lm, self.optimizer.stack, slot)
-                self.broadcast.end_epoch(course)
+                if len(course.epochs) > known:
+                    self.broadcast.end_epoch(course)
                 return stop or course.done
-            except NumericError as error:
-                course.error = NumericError(f"adapter {course.adapter}: {error}")
+            except WriteError:
+                raise  # no job can go on without a disk
+            except LorepackError as error:
+                course.error = type(error)(f"adapter {course.adapter}: {error}")
         return course.error is not None or course.done
 
     def _part(self, slot: int, member: Member) -> None:
@@ -234,8 +244,8 @@ class Engine:
             park(course, inputs, self.optimizer, slot)
             course.close()
 
-    def _admit(self) -> None:
-        """Fill the free slots from the queue."""
+    def _admit(self) -> bool:
+        """Fill the free slots from the queue; whether somebody came."""
         while coming := self.queue[: max(0, self.plan.slots - len(self.members))]:
             try:
                 self._compose([*self.members, *(self._member(number) for number in coming)])
@@ -245,9 +255,10 @@ class Engine:
             else:
                 del self.queue[: len(coming)]
                 self._begin(coming)
-                return
+                return True
             memory.release(self.lm.device)
             self._no_room(len(coming))
+        return False
 
     def _begin(self, coming: Sequence[int]) -> None:
         """Start the jobs that just came into the stack, or go on with them."""

@@ -35,7 +35,6 @@ class Listeners:
     """asked after every step: is the training to end there?"""
     watch: Watch | None = None
     sinks: Sequence[Sink] = ()
-    """taken from the process that trains: with sinks, all train in one"""
 
 
 class Broadcast:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from lorepack import files
-from lorepack.errors import LorepackError
+from lorepack.errors import InputError, LorepackError, Stopped
 from lorepack.training import checkpoint, workers
 from lorepack.training.course import Course
 from lorepack.training.engine import Engine
@@ -18,6 +18,7 @@ from lorepack.training.job import Base
 from lorepack.training.listeners import Listeners
 from lorepack.training.live import Standing
 from lorepack.training.result import TrainResult
+from lorepack.training.sinks import Guarded
 
 PARTS = "parts.json"
 WORTH = 50_000
@@ -99,6 +100,7 @@ def carry_out(
             note=lambda text: tell(("note", text)),
             stop=asked,
             watch=(lambda jobs: tell(("watch", jobs))) if listeners.watch else None,
+            sinks=[_Relay(tell)] if listeners.sinks else (),
         )
         here = work.part(mine, work.folder / f"part-{worker:02d}", slots)
         finished = frozenset(place for place, number in enumerate(mine) if number in done)
@@ -106,7 +108,13 @@ def carry_out(
         found |= {n: course.error for n, course in enumerate(here.courses) if course.error}
         return [(mine[place], outcome) for place, outcome in found.items()]
 
-    outcomes = workers.run(len(parts), train, ears.hear, listeners.stop)
+    try:
+        outcomes = workers.run(len(parts), train, ears.hear, listeners.stop)
+    except Stopped:
+        done_steps, total = ears.steps()
+        raise Stopped(f"stopped at step {done_steps:,} of {total:,}") from None
+    finally:
+        ears.close()
     _forget(work.folder)
     return dict(pair for outcome in outcomes for pair in outcome)
 
@@ -115,24 +123,40 @@ def _parts(work: Work, count: int | None, listeners: Listeners) -> list[list[int
     """The numbers of each process's jobs."""
     place = work.folder / PARTS
     if place.is_file():
-        kept = files.read_json(place)
-        if kept["jobs"] == work.together:
-            found: list[list[int]] = kept["parts"]
-            return found
+        parts = _kept(place, work)
+        if parts is not None and workers.possible(work.lm.device):
+            if count not in (None, len(parts)):
+                listeners.note(f"goes on in {len(parts)} processes, as it began, not {count}")
+            return parts
+        listeners.note(
+            f"{work.folder} held the parts of other jobs, or of these with other settings: what "
+            "was not finished begins anew"
+        )
         _forget(work.folder)
     whole = [list(range(len(work.courses)))]
-    if listeners.sinks or checkpoint.newest(work.folder, work.together):
+    if not workers.possible(work.lm.device) or checkpoint.newest(work.folder, work.together):
         return whole
+    threads = torch.get_num_threads()
     costs = [course.job.total_steps * course.step_tokens() for course in work.courses]
-    if count is None and sum(costs) < WORTH:
-        return whole
-    if not workers.possible(work.lm.device):
-        return whole
-    count = count or torch.get_num_threads()
+    if count is None and (sum(costs) < WORTH or len(costs) < threads):
+        return whole  # a process has one thread: fewer jobs than threads leave some idle
+    count = count or threads
     parts = workers.shares(costs, min(count, len(costs), work.slots or count))
     if len(parts) > 1:
         files.write_json(place, {"schema": 1, "jobs": work.together, "parts": parts})
     return parts
+
+
+def _kept(place: Path, work: Work) -> list[list[int]] | None:
+    """The parts that these jobs were begun in; None where they are others'."""
+    try:
+        kept = files.read_json(place)
+        parts: list[list[int]] = kept["parts"]
+        return parts if kept["jobs"] == work.together else None
+    except (InputError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{place} is damaged ({error}); remove {work.folder} to begin unfinished jobs anew"
+        ) from error
 
 
 def _forget(folder: Path) -> None:
@@ -144,6 +168,20 @@ def _forget(folder: Path) -> None:
         folder.rmdir()
 
 
+class _Relay:
+    """Sends a step's values to the process that has the sinks."""
+
+    def __init__(self, tell: workers.Tell) -> None:
+        self.tell = tell
+
+    def log(self, job: str, step: int, values: Mapping[str, float]) -> None:
+        """Of one job."""
+        self.tell(("sink", (job, step, dict(values))))
+
+    def close(self) -> None:
+        """The sinks are closed where they are."""
+
+
 class _Ears:
     """Puts together what the processes tell."""
 
@@ -152,6 +190,7 @@ class _Ears:
     ) -> None:
         self.parts, self.listeners = parts, listeners
         self.ticks: list[tuple[int, int]] = [(0, 0)] * len(parts)
+        self.sinks = [Guarded(sink, listeners.note) for sink in listeners.sinks]
         self.standings = [
             Standing(n, course.name, "waiting", 0, course.job.total_steps, None, None, None)
             for n, course in enumerate(courses)
@@ -163,12 +202,23 @@ class _Ears:
         if kind == "progress":
             self.ticks[worker] = value
             if all(total for _, total in self.ticks):
-                done, total = (sum(part) for part in zip(*self.ticks, strict=True))
-                self.listeners.progress(done, total)
+                self.listeners.progress(*self.steps())
         elif kind == "note":
             self.listeners.note(f"process {worker + 1} of {len(self.parts)}: {value}")
+        elif kind == "sink":
+            for sink in self.sinks:
+                sink.log(*value)
         elif self.listeners.watch is not None:
             for standing in value:
                 number = self.parts[worker][standing.job]
                 self.standings[number] = replace(standing, job=number)
             self.listeners.watch(self.standings)
+
+    def steps(self) -> tuple[int, int]:
+        """Steps done and in all, of all processes."""
+        return sum(done for done, _ in self.ticks), sum(total for _, total in self.ticks)
+
+    def close(self) -> None:
+        """All is told."""
+        for sink in self.sinks:
+            sink.close()

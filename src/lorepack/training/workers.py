@@ -68,7 +68,7 @@ def run(count: int, work: Work, hear: Hear, stop: Callable[[], bool]) -> list[An
     Where one of them raises or is lost, the others are asked to stop; what they do by then is kept.
 
     Args:
-        count: of workers; each computes with its part of the threads.
+        count: of workers; each computes with one thread: more hang in a fork whose parent had some.
         work: see `Work`. What it changes in memory is lost; what it returns must be picklable.
         hear: takes the workers' messages, in this process.
         stop: asked several times a second; where true, all workers are asked to stop.
@@ -81,13 +81,12 @@ def run(count: int, work: Work, hear: Hear, stop: Callable[[], bool]) -> list[An
         BaseException: what a worker raised; an error rather than `Stopped`.
     """
     context = multiprocessing.get_context("fork")
-    threads = max(1, torch.get_num_threads() // count)
     asked = context.Event()
     started: list[_Started] = []
     try:
         for number in range(count):
             ours, theirs = context.Pipe(duplex=False)
-            task = (number, threads, work, asked, theirs)
+            task = (number, work, asked, theirs)
             process = context.Process(target=_worker, args=task, daemon=True)
             with warnings.catch_warnings():  # the worker starts no thread that could wait for ever
                 warnings.simplefilter("ignore", DeprecationWarning)
@@ -147,13 +146,13 @@ def _lost(process: Any) -> LorepackError:
     )
 
 
-def _worker(number: int, threads: int, work: Work, asked: Any, pipe: Connection) -> None:
+def _worker(number: int, work: Work, asked: Any, pipe: Connection) -> None:
     """The body of one process."""
     _end_with_parent()
     for ignored in (signal.SIGINT, signal.SIGTERM):  # the parent passes on what they mean
         signal.signal(ignored, signal.SIG_IGN)
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # threads do not survive a fork
-    torch.set_num_threads(threads)
+    torch.set_num_threads(1)
     try:
         outcome = work(number, lambda told: pipe.send(("told", told)), asked.is_set)
         pipe.send(("done", outcome))

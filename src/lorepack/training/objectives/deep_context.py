@@ -30,6 +30,7 @@ class DeepContext(Objective):
         λ_k mean_P KL(softmax(z_T/τ) ‖ softmax(z_S/τ))
         + λ_h mean_l ( mean_P |h^l_S - h^l_T| / mean_P |h^l_T| )
 
+    for each example, of several the mean as for any loss: over their tokens, or over examples.
     Caccia et al. 2025 (deep context distillation), the loss of their paper and code; their code
     takes the answer's own places, one further on, so that its first token is never taught.
     """
@@ -81,10 +82,9 @@ class DeepContext(Objective):
     def _distance(
         self, student: tuple[Tensor, ...], teacher: tuple[Tensor, ...], tokens: Tokens
     ) -> Tensor:
-        """(P,); its mean over a job's tokens is the mean over layers of relative distances."""
+        """(P,); its mean over an example's tokens is the mean over layers of relative distances."""
         parts = []
         for mine, theirs in zip(student, teacher, strict=True):
             far = (wide(mine) - wide(theirs)).abs().mean(-1)  # (P,)
-            size = tokens.means(wide(theirs).abs().mean(-1))  # (count,)
-            parts.append(far / size[tokens.terms])
+            parts.append(far / tokens.by_example(wide(theirs).abs().mean(-1)))
         return torch.stack(parts).mean(0)

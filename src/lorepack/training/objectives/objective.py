@@ -66,11 +66,11 @@ class Tokens:
             torch.where(samples, counts, by_token[1]),
         )
 
-    def means(self, values: Tensor) -> Tensor:
-        """The plain mean (means,) of values (P,) over the tokens of each; 0 for one without."""
-        zeros = torch.zeros(len(self.samples), dtype=values.dtype, device=values.device)
-        sizes = torch.bincount(self.terms, minlength=len(self.samples))
-        return self._added(zeros, values) / sizes.clamp(min=1)
+    def by_example(self, values: Tensor) -> Tensor:
+        """Values (P,), each replaced by the mean over its example's tokens."""
+        zeros = values.new_zeros(int(self.examples.max()) + 1)  # (E,)
+        sizes = torch.bincount(self.examples, minlength=len(zeros)).clamp(min=1)
+        return (zeros.index_add(0, self.examples, values) / sizes)[self.examples]
 
     def _added(self, zeros: Tensor, values: Tensor) -> Tensor:
         return zeros.index_add(0, self.terms, values)
