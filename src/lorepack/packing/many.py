@@ -19,9 +19,10 @@ from lorepack.packing.jobs import loaded
 from lorepack.packing.material import Material
 from lorepack.packing.recall import Recall, measure, share_right
 from lorepack.packing.run import JOB, JOBS, Run, first_difference, refuse_other_kind, versions
-from lorepack.packing.stages import Progress, quiet, train_together
+from lorepack.packing.stages import Note, Progress, quiet, train_together
 from lorepack.packing.summary import JobsResult, Row
 from lorepack.training import Order, Recipe, TrainResult
+from lorepack.training.live import Watch
 
 Outcome = TrainResult | LorepackError
 
@@ -34,7 +35,10 @@ def train(
     recall: bool = True,
     slots: int | None = None,
     tokens: int | None = None,
+    workers: int | None = None,
     progress: Progress = quiet,
+    note: Note | None = None,
+    watch: Watch | None = None,
     **load: Any,
 ) -> JobsResult:
     """Train many adapters together on one base, each as it would be trained alone.
@@ -49,7 +53,12 @@ def train(
         recall: ask each adapter its own facts, and those to evaluate on, afterwards.
         slots: most adapters in the stack at once; None leaves it to the engine.
         tokens: most tokens of one forward pass; None leaves it to the engine.
+        workers: most processes that share the jobs, on a processor; None takes one a CPU thread
+            where there is enough to do.
         progress: called as ``progress(stage, done, total)``.
+        note: called with each remark of the scheduler, such as how many adapters fit at once;
+            the result's notes hold them, too.
+        watch: called with how every job stands, about four times a second.
         load: how to load the model: ``device``, ``dtype``, ``revision``, ``trust_remote_code``.
 
     Returns:
@@ -71,12 +80,16 @@ def train(
         planned = _planned(jobs, lm, whole.folder, progress)
         _begin(whole, lm, planned)
         orders = [plan.order for plan in planned]
-        trained = train_together(lm, orders, whole, progress, slots=slots, tokens=tokens)
+        notes = list(lm.notes)
+        trained = train_together(
+            lm, orders, whole, progress, notes,
+            slots=slots, tokens=tokens, workers=workers, note=note, watch=watch,
+        )  # fmt: skip
         outcomes = dict(zip((plan.job.name for plan in planned), trained, strict=True))
         with whole.timed("recall", str(lm.device)):
             found = _recalled(lm, planned, outcomes, progress) if recall else {}
         rows = [_row(plan, outcomes[plan.job.name], found) for plan in planned]
-        return summary.write(whole.folder, "jobs", lm, rows, time.monotonic() - start, lm.notes)
+        return summary.write(whole.folder, "jobs", lm, rows, time.monotonic() - start, notes)
 
 
 @dataclass
@@ -123,6 +136,7 @@ def _plan(job: Job, lm: LanguageModel, out: Path, read: Any) -> _Plan:
         seed=job.seed,
         on_epoch=_meter(lm, recipe, found),
         provenance=_provenance(job, recipe, lm, found),
+        name=job.name,
     )
     training.check_order(lm, order)
     return _Plan(job, run, recipe, found, evaluate, order, list(found.notes))
