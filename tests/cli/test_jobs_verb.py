@@ -88,7 +88,8 @@ def test_the_choice_of_the_scheduler_is_told_at_once_and_in_the_result(folder):
     assert sorted(note[:18] for note in chosen) == ["process 1 of 2: 2 ", "process 2 of 2: 2 "]
     lines = [json.loads(line) for line in done.stderr.splitlines()]
     assert [line["note"] for line in lines if "note" in line] == chosen
-    assert "note" in lines[1], "told before the training, not after it"
+    trained = [line.get("stage") == "train" and line["done"] == line["total"] for line in lines]
+    assert "note" in lines[trained.index(True) - 1], "told before the training ends, not after it"
 
 
 def test_a_huge_grid_is_refused_at_once(folder):
