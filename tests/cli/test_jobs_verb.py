@@ -64,7 +64,8 @@ def test_model_and_folder_must_be_named_somewhere(folder, text, told):
     ("words", "told"),
     [
         ("--grid rank=1,2 --rank 4", "rank is given twice: as an option and in --grid"),
-        ("--slots 4", "--slots, --tokens and --max-jobs belong to --grid"),
+        ("--slots 4", "--slots, --tokens, --workers and --max-jobs belong to --grid"),
+        ("--workers 2", "--slots, --tokens, --workers and --max-jobs belong to --grid"),
     ],
 )
 def test_options_that_contradict_a_grid_are_refused(folder, words, told):
@@ -72,6 +73,24 @@ def test_options_that_contradict_a_grid_are_refused(folder, words, told):
     done = CliRunner().invoke(cli, [*given.split(), *words.split()])
     assert done.exit_code == 2
     assert told in done.output
+
+
+def test_the_choice_of_the_scheduler_is_told_at_once_and_in_the_result(folder):
+    """With two processes, each of which chooses for its own jobs."""
+    Path("jobs.yaml").write_text(
+        "model: world\nout: out\ndefaults: {data: facts.jsonl, epochs: 1, min_steps: 0}\n"
+        "jobs: [{name: a}, {name: b}, {name: c}, {name: d}]\n"
+    )
+    done = lorepack("train", "jobs.yaml", "--json", "--no-recall", "--workers", "2")
+    assert done.returncode == 0, done.stderr
+    notes = json.loads(done.stdout.splitlines()[-1])["notes"]
+    chosen = [note for note in notes if "adapters at once" in note]
+    assert sorted(note[:18] for note in chosen) == ["process 1 of 2: 2 ", "process 2 of 2: 2 "]
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    assert [line["note"] for line in lines if "note" in line] == chosen
+    trained = [line.get("stage") == "train" and line["done"] == line["total"] for line in lines]
+    before = lines[: trained.index(True)]
+    assert any("note" in line for line in before), "told before the training ends"
 
 
 def test_a_huge_grid_is_refused_at_once(folder):

@@ -7,9 +7,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bars
 
 Progress = Callable[[str, int, int], None]
 """called as ``progress(stage, done, total)``"""
@@ -22,15 +25,20 @@ json_option = click.option(
 @contextmanager
 def progress(as_json: bool) -> Iterator[Progress]:
     """Show progress: bars with rate and remaining time on a terminal, JSON lines off it."""
-    if sys.stderr.isatty() and not as_json:
-        with _bars() as show:
-            yield show
+    if on_terminal(as_json):
+        with bars() as shown:
+            yield ticker(shown)
     else:
-        yield _json_lines()
+        yield json_lines()
 
 
-@contextmanager
-def _bars() -> Iterator[Progress]:
+def on_terminal(as_json: bool) -> bool:
+    """Whether somebody looks at what is printed."""
+    return sys.stderr.isatty() and not as_json
+
+
+def bars() -> Bars:
+    """Bars on stderr, one a stage, not yet shown."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -51,20 +59,24 @@ def _bars() -> Iterator[Progress]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
+    return Bars(*columns, console=Console(stderr=True))
+
+
+def ticker(shown: Bars) -> Progress:
+    """What moves the bars."""
     tasks: dict[str, tuple[Any, float]] = {}
-    with Bars(*columns, console=Console(stderr=True)) as bars:
 
-        def show(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = (bars.add_task(stage, total=total, rate=""), time.monotonic())
-            task, start = tasks[stage]
-            rate = f"{done / max(time.monotonic() - start, 1e-9):.0f}/s" if done else ""
-            bars.update(task, completed=done, total=total, rate=rate)
+    def show(stage: str, done: int, total: int) -> None:
+        if stage not in tasks:
+            tasks[stage] = (shown.add_task(stage, total=total, rate=""), time.monotonic())
+        task, start = tasks[stage]
+        rate = f"{done / max(time.monotonic() - start, 1e-9):.0f}/s" if done else ""
+        shown.update(task, completed=done, total=total, rate=rate)
 
-        yield show
+    return show
 
 
-def _json_lines(every: float = 10.0) -> Progress:
+def json_lines(every: float = 10.0) -> Progress:
     """A line when a stage begins and ends, and every ten seconds between."""
     started: dict[str, float] = {}
     last: dict[str, float] = {}

@@ -81,9 +81,14 @@ probe_options = gathered(
 )
 stack_options = gathered(
     "stack",
-    ("slots", "tokens"),
+    ("slots", "tokens", "workers"),
     click.option("--slots", type=click.IntRange(min=1), help="most adapters in the stack at once"),
     click.option("--tokens", type=click.IntRange(min=1), help="most tokens of one forward pass"),
+    click.option(
+        "--workers",
+        type=click.IntRange(min=1),
+        help="most processes  [default: one a CPU thread]",
+    ),
     click.option("--max-jobs", type=click.IntRange(min=1), help="most jobs  [default: 1000]"),
 )
 

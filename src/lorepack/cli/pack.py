@@ -9,6 +9,7 @@ import click
 from click.core import ParameterSource
 
 from lorepack.cli.console import finish, json_option, progress
+from lorepack.cli.live import screen
 from lorepack.cli.options import (
     facts_option,
     load_options,
@@ -74,7 +75,7 @@ def command(
                   **probing}  # fmt: skip
         return _grid(model, facts, run, grid, shared, max_jobs, {**stack, **load}, as_json)
     if max_jobs or any(stack.values()):
-        raise click.UsageError("--slots, --tokens and --max-jobs belong to --grid")
+        raise click.UsageError("--slots, --tokens, --workers and --max-jobs belong to --grid")
     with progress(as_json) as show:
         result = lorepack.pack(
             model,
@@ -115,7 +116,7 @@ def _grid(
         if source(key) is ParameterSource.COMMANDLINE:
             raise click.UsageError(f"{key} is given twice: as an option and in --grid")
     settings = {key: value for key, value in shared.items() if key != "sets"}
-    with progress(as_json) as show:
+    with screen(as_json) as shown:
         result = lorepack.pack_grid(
             model,
             facts,
@@ -124,7 +125,7 @@ def _grid(
             max_jobs=max_jobs or MAX_JOBS,
             sets=shared["sets"],
             settings=settings,
-            progress=show,
+            **shown,
             **options,
         )
     end_jobs(result, as_json)

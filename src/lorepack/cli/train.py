@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from lorepack.cli.console import json_option, progress
+from lorepack.cli.console import json_option
+from lorepack.cli.live import screen
 from lorepack.cli.options import load_options, stack_options
 from lorepack.cli.results import end_jobs
 
@@ -44,8 +45,8 @@ def command(
     if not (model and out):
         missing = "--model M" if not model else "--out DIR"
         raise click.UsageError(f"give {missing}, or '{missing[2:].split()[0]}:' in {jobs}")
-    with progress(as_json) as show:
+    with screen(as_json) as shown:
         result = lorepack.train(
-            found.jobs, model=model, out=out, recall=recall, progress=show, **stack, **load
+            found.jobs, model=model, out=out, recall=recall, **shown, **stack, **load
         )
     end_jobs(result, as_json)

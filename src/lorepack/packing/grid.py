@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,11 @@ from lorepack.packing.result import PackResult
 from lorepack.packing.run import GRID, RUN, Run, open_run, refuse_other_kind
 from lorepack.packing.settings import PackSettings, split_sets
 from lorepack.packing.sources import load_facts
-from lorepack.packing.stages import Progress, quiet, train_together
+from lorepack.packing.stages import Note, Progress, quiet, train_together
 from lorepack.packing.summary import JobsResult, Row
 from lorepack.probing import ProbeResult, ProbeSettings
 from lorepack.training import Recipe, TrainResult
+from lorepack.training.live import Watch
 
 COUNTS = ("known", "paraphrases", "rank", "samples", "seed")
 OPTIONS = frozenset({*COUNTS, "answer_cap", "preset", "recipe", "unknown"})
@@ -40,10 +41,13 @@ def pack_grid(
     max_jobs: int = MAX_JOBS,
     slots: int | None = None,
     tokens: int | None = None,
+    workers: int | None = None,
     neutral: Sequence[str] | None = None,
     sets: Mapping[str, str] | Sequence[str] = (),
     settings: Mapping[str, Any] | None = None,
     progress: Progress = quiet,
+    note: Note | None = None,
+    watch: Watch | None = None,
     **load: Any,
 ) -> JobsResult:
     """Pack facts once for every combination of settings, all adapters trained in one stack.
@@ -56,10 +60,15 @@ def pack_grid(
         max_jobs: combinations that there may be.
         slots: most adapters in the stack at once; None leaves it to the engine.
         tokens: most tokens of one forward pass; None leaves it to the engine.
+        workers: most processes that share the jobs, on a processor; None takes one a CPU thread
+            where there is enough to do.
         neutral: text for KL and perplexity; None takes the made world's.
         sets: settings of all cells, ``key=value`` of the recipe or ``probe.key=value``.
         settings: further arguments of `lorepack.pack` for all cells, such as ``unknown``.
         progress: called as ``progress(stage, done, total)``.
+        note: called with each remark of the scheduler, such as how many adapters fit at once;
+            the result's notes hold them, too.
+        watch: called with how every job stands, about four times a second.
         load: how to load the model.
 
     Returns:
@@ -88,14 +97,18 @@ def pack_grid(
         _begin(whole, lm, jobs)
         planned = _planned(jobs, progress)
         orders = [cell.order for cell in planned]
-        outcomes = train_together(lm, orders, whole, progress, slots=slots, tokens=tokens)
+        told = list(lm.notes)
+        outcomes = train_together(
+            lm, orders, whole, progress, told,
+            slots=slots, tokens=tokens, workers=workers, note=note, watch=watch,
+        )  # fmt: skip
         with whole.timed("audit", str(lm.device)):
             rows = []
             for cell, outcome in zip(planned, outcomes, strict=True):
                 rows.append(_row(cell, asked[cell.name][0], outcome))
                 progress("cells", len(rows), len(planned))
         seconds = time.monotonic() - start
-        return summary.write(whole.folder, "grid", lm, rows, seconds, [*lm.notes, *notes], [*axes])
+        return summary.write(whole.folder, "grid", lm, rows, seconds, [*told, *notes], [*axes])
 
 
 @dataclass
@@ -185,7 +198,7 @@ def _planned(jobs: Mapping[str, stages.Job], progress: Progress) -> list[_Cell]:
             try:
                 before = stages.probe_stage(job)
                 mix = stages.mix_stage(job, before)
-                order = stages.order_of(job, mix)
+                order = replace(stages.order_of(job, mix), name=name)
                 training.check_order(job.lm, order)
             except LorepackError as error:
                 raise type(error)(f"cell {name}: {error}") from error

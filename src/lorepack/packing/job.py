@@ -12,6 +12,7 @@ from typing import Any
 from lorepack.errors import InputError
 from lorepack.facts import Fact
 from lorepack.facts.passage import Passage
+from lorepack.packing.sources import own_count
 from lorepack.training import Recipe
 
 Source = str | Path | Fact | Passage
@@ -43,11 +44,24 @@ class Job:
     """of the first factors, the order and dropout"""
     evaluate: Source | Sequence[Source] | None = None
     """facts that are asked afterwards beside its own"""
+    replay: Source | Sequence[Source] | None = None
+    """what the recipe's ``replay_ratio`` draws from: facts and texts, ``"neutral"`` (running text
+    of the made world), ``"own"`` or ``"own:N"`` (what the base says itself)"""
+    guard: Source | Sequence[Source] | None = None
+    """texts that harm is measured on after every epoch, not trained on; or ``"neutral"``"""
 
     def __post_init__(self) -> None:
         check_name(self.name)
         if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
             raise InputError(f"job {self.name}: seed {self.seed!r}: expected 0 or more")
+        for source in () if self.replay is None else listed(self.replay):
+            _named(self.name, source)
+
+    @property
+    def beside(self) -> dict[str, Source | Sequence[Source]]:
+        """The sources of replay and guard, those that are given."""
+        given = {"guard": self.guard, "replay": self.replay}
+        return {name: source for name, source in given.items() if source is not None}
 
     def chosen(self) -> Recipe:
         """The recipe with the job's own fields in it.
@@ -59,6 +73,13 @@ class Job:
         own = isinstance(self.recipe, Recipe)
         recipe = self.recipe if own else Recipe.named(self.recipe)  # type: ignore[arg-type]
         return recipe.override(self.sets)  # type: ignore[union-attr, arg-type]
+
+
+def _named(name: str, source: Source) -> None:
+    try:
+        own_count(source)
+    except InputError as error:
+        raise InputError(f"job {name}: {error}") from None
 
 
 def listed(data: Source | Sequence[Source]) -> tuple[Source, ...]:

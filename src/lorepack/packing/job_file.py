@@ -2,7 +2,7 @@
 
 ``model``, ``out``, ``defaults`` (what all jobs share), ``jobs`` (a list), ``grid`` (values by key;
 every job is made once for each combination) and ``max_jobs``. A job has ``name``, ``data``,
-``evaluate``, ``seed``, ``recipe`` and any field of the recipe.
+``evaluate``, ``replay``, ``guard``, ``seed``, ``recipe`` and any field of the recipe.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from lorepack import world
 from lorepack.errors import InputError, LorepackError, NotFoundError, suggest
 from lorepack.packing.axes import MAX_JOBS, cells, check_count, label, shown, values_of
 from lorepack.packing.job import Job
-from lorepack.packing.sources import WORLD
+from lorepack.packing.sources import NEUTRAL, WORLD, own_count
 from lorepack.training import Recipe
 from lorepack.training.recipe import PRESETS
 
 KEYS = ("model", "out", "defaults", "jobs", "grid", "max_jobs")
-OWN = ("name", "data", "evaluate", "recipe", "seed")
+OWN = ("name", "data", "evaluate", "guard", "recipe", "replay", "seed")
 """keys of a job that are no fields of its recipe"""
 
 
@@ -110,7 +110,7 @@ class _Reader:
         joined = f"{name},{suffix}" if suffix and own.get("name") is not None else name
         fields = {key: value for key, value in row.items() if key not in OWN}
         made = {**own, "name": joined, "sets": {**fields, **self.sets}}
-        for key in ("data", "evaluate"):
+        for key in ("data", "evaluate", "replay", "guard"):
             if key in made:
                 made[key] = self._sources(made[key], key)
         made["recipe"] = self._recipe(made.get("recipe", "recommended"))
@@ -127,7 +127,7 @@ class _Reader:
         for source in found:
             if not isinstance(source, str) or not source:
                 raise InputError(f"{key}: got {source!r}, expected the name of a file")
-        return [source if source == WORLD else self._beside(source) for source in found]
+        return [source if _is_word(source, key) else self._beside(source) for source in found]
 
     def _recipe(self, given: Any) -> str | Path:
         if not isinstance(given, str):
@@ -155,6 +155,15 @@ class _Reader:
 
 def _job_keys() -> set[str]:
     return {*OWN, *Recipe.model_fields}
+
+
+def _is_word(source: str, key: str) -> bool:
+    """Whether a source is no file; one of such a name is written ``./neutral``."""
+    if source == WORLD:
+        return True
+    if key == "replay" and own_count(source):
+        return True
+    return source == NEUTRAL and key in ("replay", "guard")
 
 
 def _most(given: Any) -> int:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from lorepack import facts as facts_room
@@ -21,6 +21,7 @@ from lorepack.packing.compose import Mix, MixExample
 from lorepack.packing.job import Source
 from lorepack.packing.sources import WORLD
 from lorepack.packing.stages import examples_of
+from lorepack.synthesis.item import COLUMNS, Item
 
 SYNTHESIS = "synthesis.json"
 
@@ -32,6 +33,10 @@ class Material:
     facts: tuple[Fact, ...] = ()
     texts: tuple[Passage, ...] = ()
     notes: tuple[str, ...] = ()
+    passage_of: Mapping[str, str] = field(default_factory=dict)
+    """the id of the passage that a fact was written from, by the fact's id, where that is known"""
+    targets: tuple[Item, ...] = ()
+    """tasks with what a teacher that has the passage says; for distillation alone"""
 
     def describe(self) -> dict[str, object]:
         """Counts and hashes: equal material, equal bytes."""
@@ -64,9 +69,13 @@ def gather(sources: Sequence[Source], read: Callable[[Source], Material]) -> Mat
     facts: dict[str, Fact] = {}
     texts: dict[str, Passage] = {}
     notes: list[str] = []
+    passage_of: dict[str, str] = {}
+    targets: dict[str, Item] = {}
     repeats = 0
     for source in sources:
         found = read(source)
+        passage_of = {**found.passage_of, **passage_of}
+        targets = {**{item.id: item for item in found.targets}, **targets}
         notes += found.notes
         for fact in found.facts:
             if (known := facts.setdefault(fact.id, fact)) is fact:
@@ -75,11 +84,17 @@ def gather(sources: Sequence[Source], read: Callable[[Source], Material]) -> Mat
                 raise InputError(f"id {fact.id!r} stands for two facts; ids must differ")
             repeats += 1
         repeats += sum(texts.setdefault(text.id, text) is not text for text in found.texts)
-    if not facts and not texts:
+    if not (facts or texts or targets):
         raise InputError("no data: expected at least one fact or text")
     if repeats:
         notes.append(f"{repeats:,} facts or texts that stand in two sources were taken once")
-    return Material(tuple(facts.values()), tuple(texts.values()), tuple(notes))
+    return Material(
+        tuple(facts.values()),
+        tuple(texts.values()),
+        tuple(notes),
+        passage_of,
+        tuple(targets.values()),
+    )
 
 
 def read_source(source: Source) -> Material:
@@ -128,7 +143,22 @@ def _synthesis(folder: Path) -> Material:
     facts, texts = folder / "facts.jsonl", folder / "texts.jsonl"
     found = _facts(facts) if facts.stat().st_size else Material()
     told = tuple(read_passages(texts)) if texts.stat().st_size else ()
-    return Material(found.facts, told, found.notes)
+    written = _items(folder / "items.jsonl")
+    passage_of = {item.id: item.passage for item in written if item.question is not None}
+    targets = tuple(item for item in written if item.task is not None)
+    return Material(found.facts, told, found.notes, passage_of, targets)
+
+
+def _items(path: Path) -> list[Item]:
+    """What a synthesis kept, each item with its passage; nothing where the file lacks."""
+    source, found = JsonLines(path), []
+    for line, raw in source.rows() if path.is_file() else ():
+        try:
+            row = source.record(raw)
+            found.append(Item(**{name: row[name] for name in COLUMNS if name in row}))
+        except (RowError, TypeError) as error:
+            raise InputError(f"{path}:{line}: no item of a synthesis ({error})") from None
+    return found
 
 
 def _document(path: Path) -> Passage:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from lorepack.errors import InputError
 from lorepack.probing import ProbeSettings
 from lorepack.training import Recipe
+from lorepack.training.objectives import trained_term
 
 
 class MixSettings(BaseModel):
@@ -66,6 +67,7 @@ class PackSettings(BaseModel):
         put(probe_sets, "samples", samples, "probe.samples")
         put(recipe_sets, "rank", rank, "rank")
         chosen = Recipe.named(recipe).override(recipe_sets)
+        _refuse_unfed(chosen)
         mix = MixSettings(
             unknown=parse_unknown(unknown),
             known=at_least_zero("known", known),
@@ -79,6 +81,21 @@ class PackSettings(BaseModel):
     def to_json(self) -> dict[str, Any]:
         """The settings as a JSON object."""
         return self.model_dump(mode="json")
+
+
+def _refuse_unfed(recipe: Recipe) -> None:
+    """A run of `pack` has facts alone."""
+    asked = {
+        f"replay_ratio={recipe.replay_ratio}": recipe.replay_ratio > 0,
+        f"harm_budget={recipe.harm_budget}": recipe.harm_budget is not None,
+        f"loss={recipe.loss}": trained_term(recipe).objective.in_context,
+    }
+    for setting, needs_more in asked.items():
+        if needs_more:
+            raise InputError(
+                f"{setting} needs texts beside the facts, which pack does not take: train with "
+                "`lorepack train` and a file of jobs, which names them"
+            )
 
 
 def parse_unknown(value: int | str) -> int | Literal["all"]:

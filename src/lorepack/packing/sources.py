@@ -10,6 +10,10 @@ from lorepack import world
 from lorepack.errors import InputError
 from lorepack.facts import Fact
 
+NEUTRAL, OWN = "neutral", "own"
+"""what can be replayed without a file: the made world's running text, what the base says itself"""
+OWN_COUNT = 64
+"""examples of ``own`` where no number is given"""
 WORLD = "world"
 
 
@@ -47,3 +51,17 @@ def _distinct(facts: Iterable[Fact]) -> list[Fact]:
     if not seen:
         raise InputError("no facts given; at least one is needed")
     return list(seen.values())
+
+
+def own_count(source: object) -> int | None:
+    """How many texts of its own the base is to say, by ``own`` or ``own:N``; None for a file.
+
+    Raises:
+        InputError: what stands behind the colon is no number of at least 1.
+    """
+    if not isinstance(source, str) or source.partition(":")[0] != OWN:
+        return None
+    number = source.partition(":")[2] if ":" in source else str(OWN_COUNT)
+    if not (number.isdecimal() and int(number) > 0):
+        raise InputError(f"replay: got {source!r}, expected own:N with a number of at least 1")
+    return int(number)

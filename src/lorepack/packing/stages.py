@@ -31,6 +31,8 @@ from lorepack.training.sinks import Sink
 
 Progress = Callable[[str, int, int], None]
 """called as ``progress(stage, done, total)``"""
+Note = Callable[[str], None]
+"""called with remarks of one line"""
 
 
 def quiet(stage: str, done: int, total: int) -> None:
@@ -169,7 +171,8 @@ def train_together(
     orders: Sequence[training.Order],
     whole: Run,
     progress: Progress,
-    **options: int | None,
+    notes: list[str],
+    **options: Any,
 ) -> list[training.TrainResult | LorepackError]:
     """Train the jobs of many runs in one stack: of each its result, or the error that ended it.
 
@@ -178,16 +181,25 @@ def train_together(
         orders: the jobs.
         whole: the folder that holds all of their runs.
         progress: called as ``progress("train", done, total)``.
-        options: of `training.train_many`; those that are None are left to it.
+        notes: what the scheduler remarks is added to it.
+        options: of `training.train_many`; those that are None are left to it. ``note`` hears
+            each remark at once.
     """
-    given: dict[str, Any] = {key: value for key, value in options.items() if value is not None}
+    tell = options.pop("note", None)
+
+    def note(line: str) -> None:
+        notes.append(line)
+        if tell is not None:
+            tell(line)
+
     with whole.timed("train", str(lm.device)):
         return training.train_many(
             lm,
             orders,
             checkpoints=whole.folder / "checkpoint",
             progress=lambda done, total: progress("train", done, total),
-            **given,
+            note=note,
+            **options,
         )
 
 
