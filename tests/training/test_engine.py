@@ -242,3 +242,21 @@ def test_what_examples_share_is_computed_once(tmp_path: Path) -> None:
     together(lm, [job], tmp_path)
     handle.remove()
     assert widths == [40 + sum(len(e.ids) for e in made(8))]
+
+
+@pytest.mark.slow
+def test_two_hundred_steps_in_fp32_stay_those_of_each_alone(tmp_path: Path) -> None:
+    def long(folder: Path) -> list[Order]:
+        epochs = {3: 29}  # by batch size
+        settings = [{**v, "epochs": epochs.get(v.get("batch_size", 4), 40)} for v in VARIED]
+        return [
+            Order(made(20, seed=n), recipe(**s), folder / f"t{n}", folder / f"a{n}", seed=n)
+            for n, s in enumerate(settings)
+        ]
+
+    lm, many, solo = toy(), long(tmp_path / "many"), long(tmp_path / "one")
+    together(lm, many, tmp_path)
+    for mine, own in zip(many, solo, strict=True):
+        alone(lm, own)
+        assert len(losses(own)) >= 200
+        require_equal(mine, own, 1e-5)
