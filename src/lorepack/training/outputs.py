@@ -58,7 +58,7 @@ def outputs_at(model: nn.Module, rows: Rows, hidden: bool = False) -> Outputs:
                 found = model(**inputs)
             logits = found.logits[0]  # (1, P, V) before
         else:
-            places, order = _by_row(rows)
+            places, order = by_row(rows)
             whole = torch.arange(len(places), device=places.device)[:, None]
             with _narrowed(head, whole, places):
                 found = model(**inputs)
@@ -67,8 +67,16 @@ def outputs_at(model: nn.Module, rows: Rows, hidden: bool = False) -> Outputs:
     return Outputs(logits, tuple(state[rows.rows, rows.positions] for state in states))
 
 
-def _by_row(rows: Rows) -> tuple[Tensor, Tensor]:
-    """Places (n, L) in the rows, and where in its row's places each token (P,) stands."""
+def by_row(rows: Rows) -> tuple[Tensor, Tensor]:
+    """The places that predict a token of the loss, row by row.
+
+    Args:
+        rows: n of them, with P tokens in the loss, at most L in a row.
+
+    Returns:
+        Places int64 (n, L), 0 where a row has fewer, and where among its row's places each token
+        int64 (P,) stands.
+    """
     counts = torch.bincount(rows.rows)
     before = counts.cumsum(0) - counts  # tokens of a row stand together
     order = torch.arange(len(rows.rows), device=before.device) - before[rows.rows]

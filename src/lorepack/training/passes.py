@@ -150,19 +150,17 @@ def _passes(members: Sequence[Member], tokens: int, divide: bool) -> Iterator[_P
     """The rows of the next step, in as many forward passes as the tokens ask for."""
     one, size = _Pass(), 0
     for slot, member in enumerate(members):
-        mine = _Pass()
-        for part in member.course.parts():
-            mine.add(slot, part, member.share)
-        cost = mine.tokens()
+        parts = member.course.parts()
+        cost = sum(len(example.ids) for part in parts for example in part.examples)
         if one.rows and size + cost > tokens:
             yield one
             one, size = _Pass(), 0
-        if divide and cost > tokens:
-            yield from _divided(mine, tokens)
-            continue
-        for part in member.course.parts():
+        for part in parts:
             one.add(slot, part, member.share)
         size += cost
+        if divide and cost > tokens:  # then it stands alone: nothing fitted beside it
+            yield from _divided(one, tokens)
+            one, size = _Pass(), 0
     if one.rows:
         yield one
 

@@ -23,7 +23,7 @@ from lorepack.training.lean.attention import Attention
 from lorepack.training.lean.gate import Gated
 from lorepack.training.lean.linear import Company, linears
 from lorepack.training.lean.norm import NormBeside
-from lorepack.training.outputs import outputs_at
+from lorepack.training.outputs import by_row, outputs_at
 from lorepack.training.rows import Rows, visible
 
 LAYOUTS = frozenset({"llama", "mistral", "qwen2", "qwen3"})
@@ -195,11 +195,8 @@ def _normed(norm: Any, x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _wanted(rows: Rows) -> tuple[Tensor, Tensor]:
-    """Tokens (n W,) that the loss looks at, W a row, and where each of (P,) stands among them."""
-    count, length = rows.input_ids.shape
-    each = torch.bincount(rows.rows, minlength=count)
-    width = int(each.max())
-    number = torch.arange(len(rows.rows), device=each.device) - (each.cumsum(0) - each)[rows.rows]
-    back = rows.rows * width + number
-    where = torch.arange(count, device=each.device).repeat_interleave(width) * length
-    return where.index_copy(0, back, rows.rows * length + rows.positions), back
+    """Tokens (n L,) that the loss looks at, L a row, and where each of (P,) stands among them."""
+    places, order = by_row(rows)
+    count, width = places.shape
+    first = torch.arange(count, device=places.device)[:, None] * rows.input_ids.shape[1]
+    return (first + places).flatten(), rows.rows * width + order

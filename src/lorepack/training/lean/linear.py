@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -32,15 +33,20 @@ class Company:
         ]
         return self._in_order(site, scales) or self._gathered(site, scales)
 
-    def _in_order(self, site: Site, scales: list[float]) -> Factors | None:
-        """Slices of the stack's own factors, where the rows are adapters one after the other."""
+    @cached_property
+    def _alike(self) -> tuple[list[int], int]:
+        """The jobs in turn, and how many rows each has; 0 where they are not alike."""
         jobs = list(dict.fromkeys(self.owners))
         each, rest = divmod(len(self.owners), len(jobs))
-        if rest or [job for job in jobs for _ in range(each)] != list(self.owners):
-            return None
+        alike = not rest and [job for job in jobs for _ in range(each)] == list(self.owners)
+        return jobs, each if alike else 0
+
+    def _in_order(self, site: Site, scales: list[float]) -> Factors | None:
+        """Slices of the stack's own factors, where the rows are adapters one after the other."""
+        jobs, each = self._alike
         slots = [site.slots.get(job, -1) for job in jobs]
         first = slots[0]
-        if first < 0 or slots != list(range(first, first + len(slots))):
+        if not each or first < 0 or slots != list(range(first, first + len(slots))):
             return None
         span = slice(first, first + len(slots))
         grads = []
