@@ -11,11 +11,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
 import sys
 from typing import Any
 
-from benchmarks.training_sides import apart, peak_operations, together, work_asked
+from benchmarks.training_sides import compared, together
 
 RANKS = (1, 4, 8, 16)
 
@@ -50,37 +49,9 @@ def main() -> int:
             print(f"{repeat + 1} {name}: {found[name][-1]['seconds']:.2f} s", file=sys.stderr)
     few = {"side": "trainer", "threads": 2, "numbers": every[: options.trainer_jobs]}
     trainer = together([{**plan, **few}])["seconds"] / options.trainer_jobs * options.jobs
-    print(json.dumps(_row(plan, found, trainer)))
+    peers = sides.keys() - {"ours"}
+    print(json.dumps(compared("packed-training", plan, found, sorted(peers), trainer)))
     return 0
-
-
-def _row(plan: dict[str, Any], found: dict[str, list[dict[str, Any]]], trainer: float) -> Any:
-    seconds = {name: statistics.median(r["seconds"] for r in runs) for name, runs in found.items()}
-    best = min((name for name in seconds if name != "ours"), key=lambda name: seconds[name])
-    far = apart(found["ours"][0]["losses"], found["peer"][0]["losses"])
-    asked, peak = work_asked(plan), peak_operations()
-    return {
-        "name": "packed-training",
-        "ours": seconds["ours"],
-        "peer": seconds[best],
-        "ratio": seconds[best] / seconds["ours"],
-        "unit": "s",
-        "equal": far < 1e-3,
-        "setup": {
-            **plan,
-            "best_peer": best,
-            "seconds": {name: [r["seconds"] for r in runs] for name, runs in found.items()},
-            "tokens_asked": asked["tokens"],
-            "tokens_computed": {name: runs[0]["tokens"] for name, runs in found.items()},
-            "flop_utilisation": {
-                name: asked["operations"] / value / peak for name, value in seconds.items()
-            },
-            "matmul_gflops": peak / 1e9,
-            "largest_relative_difference_of_a_loss": far,
-            "trainer_seconds_for_all": trainer,
-            "ratio_to_trainer": trainer / seconds["ours"],
-        },
-    }
 
 
 if __name__ == "__main__":

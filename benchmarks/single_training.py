@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
 import sys
 from typing import Any
 
-from benchmarks.training_sides import apart, peak_operations, together, work_asked
+from benchmarks.training_sides import compared, together
 
 
 def main() -> int:
@@ -38,35 +37,9 @@ def main() -> int:
         for name, side in sides.items():
             found[name].append(together([{**plan, **side}]))
             print(f"{repeat + 1} {name}: {found[name][-1]['seconds']:.2f} s", file=sys.stderr)
-    print(json.dumps(_row(plan, found)))
+    peers = ("peer", "peer_sorted")
+    print(json.dumps(compared("single-training", plan, found, peers)))
     return 0
-
-
-def _row(plan: dict[str, Any], found: dict[str, list[dict[str, Any]]]) -> Any:
-    seconds = {name: statistics.median(r["seconds"] for r in runs) for name, runs in found.items()}
-    best = min(("peer", "peer_sorted"), key=lambda name: seconds[name])
-    far = apart(found["ours"][0]["losses"], found["peer"][0]["losses"])
-    asked, peak = work_asked(plan), peak_operations()
-    return {
-        "name": "single-training",
-        "ours": seconds["ours"],
-        "peer": seconds[best],
-        "ratio": seconds[best] / seconds["ours"],
-        "unit": "s",
-        "equal": far < 1e-3,
-        "setup": {
-            **plan,
-            "best_peer": best,
-            "seconds": {name: [r["seconds"] for r in runs] for name, runs in found.items()},
-            "tokens_asked": asked["tokens"],
-            "tokens_computed": {name: runs[0]["tokens"] for name, runs in found.items()},
-            "flop_utilisation": {
-                name: asked["operations"] / value / peak for name, value in seconds.items()
-            },
-            "largest_relative_difference_of_a_loss": far,
-            "ratio_to_trainer": seconds["trainer"] / seconds["ours"],
-        },
-    }
 
 
 if __name__ == "__main__":

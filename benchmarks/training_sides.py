@@ -12,10 +12,12 @@ import contextlib
 import json
 import multiprocessing
 import resource
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -282,6 +284,51 @@ def apart(ours: dict[str, list[float]], theirs: dict[str, list[float]]) -> float
         for number, losses in theirs.items()
         for a, b in zip(ours[number], losses, strict=True)
     )
+
+
+def compared(
+    name: str,
+    plan: dict[str, Any],
+    found: dict[str, list[dict[str, Any]]],
+    peers: Collection[str],
+    trainer: float | None = None,
+) -> dict[str, Any]:
+    """The row of a benchmark: ours against the quickest of the peers, medians of the repeats.
+
+    Args:
+        name: of the benchmark.
+        plan: the jobs; see `together`.
+        found: of each side its runs; ``ours``, ``peer`` and those in ``peers`` among them.
+        peers: the sides that may count.
+        trainer: seconds of the Trainer; None takes the side ``trainer``.
+    """
+    seconds = {side: statistics.median(r["seconds"] for r in runs) for side, runs in found.items()}
+    best = min(peers, key=lambda side: seconds[side])
+    far = apart(found["ours"][0]["losses"], found["peer"][0]["losses"])
+    asked, peak = work_asked(plan), peak_operations()
+    trainer = seconds["trainer"] if trainer is None else trainer
+    return {
+        "name": name,
+        "ours": seconds["ours"],
+        "peer": seconds[best],
+        "ratio": seconds[best] / seconds["ours"],
+        "unit": "s",
+        "equal": far < 1e-3,
+        "setup": {
+            **plan,
+            "best_peer": best,
+            "seconds": {side: [r["seconds"] for r in runs] for side, runs in found.items()},
+            "tokens_asked": asked["tokens"],
+            "tokens_computed": {side: runs[0]["tokens"] for side, runs in found.items()},
+            "flop_utilisation": {
+                side: asked["operations"] / value / peak for side, value in seconds.items()
+            },
+            "matmul_gflops": peak / 1e9,
+            "largest_relative_difference_of_a_loss": far,
+            "trainer_seconds_for_all": trainer,
+            "ratio_to_trainer": trainer / seconds["ours"],
+        },
+    }
 
 
 def work_asked(plan: dict[str, Any]) -> dict[str, float]:
