@@ -18,6 +18,7 @@ from lorepack.llm.decode import Engine, Ids, Request, TooWideError
 from lorepack.llm.load import LanguageModel
 from lorepack.llm.plan import batches, groups
 from lorepack.llm.sampling import keys_of
+from lorepack.lora import Stack
 
 Progress = Callable[[int, int], None]
 Answered = Callable[[int, list[Ids]], None]
@@ -40,6 +41,8 @@ def generate(
     batch_tokens: int | None = None,
     overlong: str = "error",
     until: str = "line",
+    stack: Stack | None = None,
+    adapters: Sequence[int | None] | None = None,
     progress: Progress | None = None,
 ) -> list[list[str]]:
     """What a model answers to each prompt: the first line, or all of it.
@@ -61,6 +64,8 @@ def generate(
         overlong: ``error``, or ``skip`` to answer prompts that do not fit the context with empty
             texts; ``overlong_indices`` tells which they are.
         until: ``line``, or ``turn`` for all that is said up to a stop id, newlines included.
+        stack: attached; needed where ``adapters`` is given.
+        adapters: the stack's adapter that answers each prompt, None for the base alone.
         progress: called with prompts done and prompts in all.
 
     Returns:
@@ -83,6 +88,8 @@ def generate(
         batch_tokens=batch_tokens,
         overlong=overlong,
         until=until,
+        stack=stack,
+        adapters=adapters,
         progress=progress,
     )
     decode = lm.chat.decode if until == "line" else lm.chat.decode_turn
@@ -105,6 +112,8 @@ def generate_ids(
     batch_tokens: int | None = None,
     overlong: str = "error",
     until: str = "line",
+    stack: Stack | None = None,
+    adapters: Sequence[int | None] | None = None,
     progress: Progress | None = None,
     answered: Answered | None = None,
 ) -> list[list[Ids]]:
@@ -130,7 +139,13 @@ def generate_ids(
     numbers = keys_of(range(len(prompts)) if keys is None else keys)
     run = _Run(engine, prompts, numbers, request, answered)
     asked = [i for i in range(len(prompts)) if i not in left_out]
-    return run.answer(asked, tokens, progress)
+    if adapters is None:
+        return run.answer(asked, tokens, progress)
+    assert stack is not None and len(adapters) == len(prompts)
+    for adapter in dict.fromkeys(adapters):
+        with stack.using(adapter):
+            run.answer([i for i in asked if adapters[i] == adapter], tokens, progress)
+    return run.answers
 
 
 def _check(
