@@ -6,13 +6,17 @@ import importlib
 import sys
 
 NAMES = (
+    "audit-many",
     "dbpedia-import",
     "given-gates",
     "packed-distillation",
     "packed-scaling",
     "packed-training",
     "paper-grid",
+    "probe",
+    "probe-samples",
     "real-jobs",
+    "score",
     "single-training",
     "world-card",
 )

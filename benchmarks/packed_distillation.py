@@ -17,6 +17,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from benchmarks import processes
 from benchmarks.training_sides import Counted, together, with_peft
 
 MODULE = "benchmarks.packed_distillation"
@@ -32,11 +33,8 @@ def main() -> int:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--tokens", type=int, default=4096, help="tokens of one of our passes")
-    parser.add_argument("--worker", help="(one side of the measurement)")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    if options.worker:
-        return _work(json.loads(options.worker))
     names = ("documents", "passages", "wordings", "epochs", "threads", "tokens")
     plan = {key: getattr(options, key) for key in names}
     found: dict[str, list[dict[str, Any]]] = {"ours": [], "peer": [], "peer_keeping": []}
@@ -76,17 +74,15 @@ def _row(plan: dict[str, Any], found: dict[str, list[dict[str, Any]]]) -> dict[s
     }
 
 
-def _work(plan: dict[str, Any]) -> int:
-    """One worker: load, say so, wait, train, tell the losses of every step."""
-    import torch
-
-    torch.set_num_threads(plan["threads"])
+def _prepared(plan: dict[str, Any]) -> processes.Work:
+    """One worker: it trains and tells the losses of every step."""
     train = _ours(plan) if plan["side"] == "ours" else _peer(plan)
-    print("ready", flush=True)
-    sys.stdin.readline()
-    losses, tokens = train()
-    print(json.dumps({"losses": losses, "tokens": tokens}), flush=True)
-    return 0
+
+    def work() -> dict[str, Any]:
+        losses, tokens = train()
+        return {"losses": losses, "tokens": tokens}
+
+    return work
 
 
 def _made(plan: dict[str, Any]) -> tuple[Any, list[list[Any]]]:
@@ -239,4 +235,4 @@ def _outputs(model: Any, read: list[tuple[tuple[int, ...], int]]) -> tuple[list[
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(processes.serve(_prepared) if "--worker" in sys.argv else main())

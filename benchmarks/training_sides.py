@@ -1,25 +1,22 @@
 """The two sides of a comparison of training: our engine, and PEFT in a tight loop or the Trainer.
 
-Each side is a process of its own that loads, says so, waits, trains, and tells the losses of
-every step, so that start-up is in nobody's time and every measurement begins from the same state.
+Each side is a process of its own (see `benchmarks.processes`) that tells the losses of every step.
 The tight loop: logits at the answers only, the fused optimizer, batches padded to their own
 longest example, no casts.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import multiprocessing
-import resource
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
+
+from benchmarks import processes
 
 TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
@@ -27,60 +24,25 @@ TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down
 def together(
     workers: list[dict[str, Any]], module: str = "benchmarks.training_sides"
 ) -> dict[str, Any]:
-    """Start workers, let them begin at once, and take the time until the last one ends."""
-    command = [sys.executable, "-m", module, "--worker"]
-    started = [
-        subprocess.Popen(
-            [*command, json.dumps(worker)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        for worker in workers
-    ]
-    for process in started:
-        assert process.stdout
-        assert process.stdout.readline().strip() == "ready"
-    start = time.perf_counter()
-    for process in started:
-        assert process.stdin
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    rows = []
-    for process in started:
-        assert process.stdout
-        rows.append(json.loads(process.stdout.readline()))
-    seconds = time.perf_counter() - start
-    for process in started:
-        process.wait()
+    """Start workers, let them begin at once, and join what they tell."""
+    seconds, rows = processes.together(workers, module)
     return {
         "seconds": seconds,
         "losses": {key: value for row in rows for key, value in row["losses"].items()},
         "tokens": sum(row["tokens"] for row in rows),
-        "megabytes": sum(row.get("megabytes", 0) for row in rows),
+        "megabytes": sum(row["megabytes"] for row in rows),
     }
 
 
-def _work(plan: dict[str, Any]) -> int:
-    """One worker: load, say so, wait, train, tell the losses of every step."""
-    import torch
+def _prepared(plan: dict[str, Any]) -> processes.Work:
+    """One worker: it trains and tells the losses of every step."""
+    train = {"ours": _ours, "peer": _peer, "trainer": _trainer}[plan["side"]](plan)
 
-    torch.set_num_threads(plan["threads"])
-    run = {"ours": _ours, "peer": _peer, "trainer": _trainer}[plan["side"]]
-    train = run(plan)
-    print("ready", flush=True)
-    sys.stdin.readline()
-    with contextlib.redirect_stdout(sys.stderr):  # the Trainer prints
+    def work() -> dict[str, Any]:
         losses, tokens = train()
-    # Of the largest fork, where there are some: an upper bound would count shared pages twice.
-    own, forks = (
-        resource.getrusage(who).ru_maxrss // 1024
-        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    )
-    told = {"losses": losses, "tokens": tokens, "megabytes": max(own, forks)}
-    print(json.dumps(told), flush=True)
-    return 0
+        return {"losses": losses, "tokens": tokens}
+
+    return work
 
 
 def _made(plan: dict[str, Any]) -> tuple[Any, dict[int, list[Any]]]:
@@ -363,4 +325,4 @@ def peak_operations(threads: int = 2) -> float:
 
 
 if __name__ == "__main__":
-    raise SystemExit(_work(json.loads(sys.argv[2])))
+    raise SystemExit(processes.serve(_prepared))
