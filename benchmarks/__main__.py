@@ -12,6 +12,7 @@ NAMES = (
     "packed-distillation",
     "packed-scaling",
     "packed-training",
+    "paper-curves",
     "paper-grid",
     "probe",
     "probe-samples",

@@ -141,7 +141,8 @@ def generate_ids(
     asked = [i for i in range(len(prompts)) if i not in left_out]
     if adapters is None:
         return run.answer(asked, tokens, progress)
-    assert stack is not None and len(adapters) == len(prompts)
+    assert stack is not None
+    assert len(adapters) == len(prompts)
     for adapter in dict.fromkeys(adapters):
         with stack.using(adapter):
             run.answer([i for i in asked if adapters[i] == adapter], tokens, progress)
