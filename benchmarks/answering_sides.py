@@ -51,14 +51,23 @@ def prompts_of(lm: Any, plan: dict[str, Any]) -> dict[int, Ids]:
     from lorepack import world
     from lorepack.probing import ProbeSettings, asking
 
-    facts = list(world.facts())[: plan["facts"]]
+    known = list(world.facts())
+    facts = made_facts(plan["facts"]) if plan.get("made") else known[: plan["facts"]]
     settings = ProbeSettings(samples=0, prompts=plan["prompts"])
-    shown = asking.choose_for(facts, list(world.facts()), settings)
+    shown = asking.choose_for(facts, known, settings)
     made = {}
     for number in plan.get("take") or range(len(facts) * plan["prompts"]):
         fact, prompt = divmod(number, plan["prompts"])
         made[number] = asking._prompt_ids(lm, facts[fact], shown, prompt, settings)
     return made
+
+
+def made_facts(count: int) -> list[Any]:
+    """The world's facts and as many new ones as are needed."""
+    from lorepack import world
+
+    known = list(world.facts())
+    return [*known, *world.new_facts(max(1, count - len(known)), seed=7)][:count]
 
 
 def adapters_of(lm: Any, count: int) -> list[tuple[Any, Any]]:
