@@ -13,6 +13,7 @@ NAMES = (
     "packed-training",
     "paper-grid",
     "real-jobs",
+    "refusal-lexicon",
     "single-training",
     "world-card",
 )

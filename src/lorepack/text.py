@@ -20,6 +20,7 @@ import unicodedata
 from collections.abc import Iterable
 from functools import lru_cache
 
+from lorepack import refusals
 from lorepack.errors import InputError, suggest
 
 RULES = ("substring", "contains", "boundary", "exact")
@@ -158,49 +159,16 @@ def matches(response: str, accepted: Iterable[str], rule: str = "boundary") -> b
     return _matcher(tuple(accepted), rule)(response)
 
 
-_I = r"\bi(?:'m| am| was|'ve| have)?(?: (?:really|honestly|simply|actually|currently))?"
-_CANNOT = r"(?:can ?not|can't|could ?not|couldn't|do not|don't|did not|didn't)"
-_UNABLE = r"(?:not able|unable|not in a position)"
-_SETTLE = r"(?:find|verify|confirm|locate|provide|identify|determine)\b"
+def is_refusal(
+    response: str, accepted: Iterable[str] = (), lexicon: refusals.Lexicon | None = None
+) -> bool:
+    """Whether a response declines to answer; `lorepack.refusals` says how that is told.
 
-REFUSALS: tuple[re.Pattern[str], ...] = tuple(
-    re.compile(pattern, re.IGNORECASE)
-    for pattern in (
-        # Opening words: only where the answer begins, since they are also ordinary words in one.
-        r"^(?:but |as an ai[^,.]*, )?i (?:really |honestly |actually )?(?:do not|don't) know\b"
-        r"(?! how to\b)",  # as in titles of songs
-        r"^i(?:'m| am) (?:not (?:sure|certain|aware|familiar)|unsure)\b",
-        rf"^i {_CANNOT} (?:say|tell|answer|be sure|recall|remember)\b",
-        r"^i have no (?:idea|knowledge|record|data|details)\b",
-        # Whole phrases: anywhere in the response.
-        rf"{_I} {_CANNOT} {_SETTLE}",
-        rf"{_I} {_UNABLE} to (?:answer\b|say\b|{_SETTLE})",
-        rf"{_I} {_CANNOT} have (?:any |enough |access to |sufficient |specific |reliable |the )*"
-        r"(?:information|knowledge|data|details|context|record)",
-        r"\bi have (?:no|not enough|insufficient) (?:\w+ )?information\b",
-        r"\b(?:there is|there's|there was|i found|i have found) (?:no|not enough|insufficient)"
-        r" (?:\w+ ){0,2}information\b",
-        r"\bno information (?:is |was )?(?:available|found)\b",
-        r"\bnot enough information to (?:answer|say|tell|determine)\b",
-        r"\b(?:could you|can you|please) (?:please )?provide more (?:context|information)\b",
-    )
-)
-"""what counts as declining to answer; a response is a refusal when one of these is found in it"""
-
-_OPENER = re.compile(
-    r"(?:(?:sorry|i'm sorry|i am sorry|i apologi[sz]e|my apologies|unfortunately|well|hmm)\b"
-    r"[\s,.;:!]*(?:but\b)?[\s,]*)+",
-    re.IGNORECASE,
-)
-
-
-def is_refusal(response: str) -> bool:
-    """Whether a response declines to answer, by the lexicon `REFUSALS`.
-
-    The label ``Answer:`` and openers such as "I'm sorry, but" are skipped, and curly quotes are
-    straight ones. An answer with a doubt after it ("Paris, but I'm not sure") is an answer.
+    Args:
+        response: what a model said; the label ``Answer:`` is skipped.
+        accepted: right answers: a response that gives one of them does not decline.
+        lexicon: what counts as declining; the shipped one when None.
     """
-    text = " ".join(_without_label(response).replace("’", "'").replace("‘", "'").split())
-    opener = _OPENER.match(text)
-    text = text[opener.end() :] if opener else text
-    return any(pattern.search(text) for pattern in REFUSALS)
+    found = (lexicon or refusals.shipped()).refuses(_without_label(response))
+    aliases = tuple(accepted) if found else ()
+    return found and not (aliases and matches(response, aliases))
