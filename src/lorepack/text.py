@@ -15,9 +15,11 @@ A leading minus goes the way of all punctuation: ``-5`` is ``5``.
 
 from __future__ import annotations
 
+import bisect
+import itertools
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 from lorepack import refusals
@@ -27,6 +29,7 @@ RULES = ("substring", "contains", "boundary", "exact")
 """the matching rules, from the most to the least lenient"""
 
 _ARTICLES = frozenset({"a", "an", "the"})
+_BREAK = "\x1f"  # stands for a line break where lines are texts
 _INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
 _GROUPING = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _POINTS = re.compile(r"\d+(?:\.\d+)+|\.")
@@ -120,15 +123,51 @@ class Matcher:
 
     def __call__(self, response: str) -> bool:
         """Whether ``response`` counts as correct."""
+        text = _compared(response, self.rule)
         if self.rule == "exact":
-            return normalise(answer_of(response)) in self._aliases
-        if self.rule == "substring":
-            text = response.lower()
-        elif self.rule == "contains":
-            text = normalise(_without_label(response))
-        else:
-            text = _padded(_without_label(response))
+            return text in self._aliases
         return any(alias in text for alias in self._aliases)
+
+
+class Texts:
+    """Many responses, held against the accepted answers of one fact after the other.
+
+    The same as a `Matcher` a fact called on each of them, in one search an alias.
+    """
+
+    def __init__(self, responses: Sequence[str], rule: str = "boundary") -> None:
+        """Prepare the responses, which are judged under ``rule`` as by `Matcher`."""
+        self.rule = rule
+        forms = [_compared(response, rule).replace("\n", _BREAK) for response in responses]
+        self._whole = "\n" + "\n".join(forms) + "\n" if forms else ""
+        starts = itertools.accumulate((len(form) + 1 for form in forms), initial=1)
+        self._starts = list(starts)[: len(forms)]
+
+    def giving(self, accepted: Iterable[str]) -> list[int]:
+        """The places of the responses that give one of the ``accepted`` answers, in order."""
+        places: set[int] = set()
+        for alias in Matcher(accepted, self.rule)._aliases:
+            alias = alias.replace("\n", _BREAK)
+            sought = f"\n{alias}\n" if self.rule == "exact" else alias
+            if not sought:  # the empty alias of `substring`: it is in every text
+                return list(range(len(self._starts)))
+            shift = 1 if self.rule == "exact" else 0
+            at = self._whole.find(sought)
+            while at >= 0:
+                place = bisect.bisect_right(self._starts, at + shift) - 1
+                places.add(place)
+                last = place + 1 == len(self._starts)
+                at = -1 if last else self._whole.find(sought, self._starts[place + 1] - 1)
+        return sorted(places)
+
+
+def _compared(response: str, rule: str) -> str:
+    """What of a response is compared under a rule."""
+    if rule == "substring":
+        return response.lower()
+    if rule == "exact":
+        return normalise(answer_of(response))
+    return (_padded if rule == "boundary" else normalise)(_without_label(response))
 
 
 def tokens(text: str) -> list[str]:
