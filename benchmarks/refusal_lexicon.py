@@ -43,15 +43,20 @@ def figures(rows: Iterable[Mapping[str, Any]], lexicon: Lexicon | None = None) -
 
 
 def measure(rows: Sequence[Mapping[str, Any]], lexicon: Lexicon | None = None) -> dict[str, Any]:
-    """The figures in all, by part and by language."""
+    """The figures in all, by part, and by language of what the lexicon was not tuned on."""
 
-    def by(key: str) -> dict[str, Any]:
+    def by(key: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         return {
             name: figures([row for row in rows if row[key] == name], lexicon)
             for name in sorted({row[key] for row in rows})
         }
 
-    return {"all": figures(rows, lexicon), "by_part": by("part"), "by_language": by("language")}
+    unseen = [row for row in rows if row["part"] != "tuned on"]
+    return {
+        "all": figures(rows, lexicon),
+        "by_part": by("part", rows),
+        "by_language": by("language", unseen),
+    }
 
 
 def speed(rows: Sequence[Mapping[str, Any]]) -> float:

@@ -17,7 +17,7 @@ from lorepack.probing import controls
 from lorepack.probing.controls import NO_RELATION, derived, make
 from lorepack.probing.names import Names
 
-WORLD = world.facts()
+WORLD = world.facts()[::8]
 TOWNS = ["Leipzig", "Halle", "Bad Kösen", "Weimar", "Jena", "Gera", "Naumburg", "Bad Berka"]
 BOOKS = ["The Wind of Lurn", "The Sea of Marl", "The Hare of Oss", "The Fold of Ilm"]
 
@@ -31,10 +31,11 @@ def born(*names: str, subject: bool = True) -> list[Fact]:
 
 def shape(name: str) -> str:
     """Capitals, small letters, digits and the rest, runs as one."""
-    kinds = (
-        "A" if c.isupper() else "a" if c.isalpha() else "0" if c.isdigit() else c for c in name
-    )
-    return re.sub(r"(.)\1+", r"\1", "".join(kinds))
+
+    def kind(c: str) -> str:
+        return "A" if c.isupper() else "a" if c.isalpha() else "0" if c.isdigit() else c
+
+    return re.sub(r"(.)\1+", r"\1", "".join(map(kind, name)))
 
 
 def test_every_relation_is_asked_in_its_own_words_about_nothing_real() -> None:
@@ -113,9 +114,8 @@ def test_without_a_subject_the_shared_wording_of_the_relation_is_found() -> None
 
 
 def test_a_subject_that_is_not_in_its_question_is_not_used() -> None:
-    facts = born("Anna Vogt", "Karl May") + [
-        Fact("Where was she born?", "Ulm", subject="Ida Ilm", relation="born")
-    ]
+    odd = Fact("Where was she born?", "Ulm", subject="Ida Ilm", relation="born")
+    facts = [*born("Anna Vogt", "Karl May"), odd]
     for question in make(facts, 6, 0).questions:
         assert "she" not in question.question.split()
 

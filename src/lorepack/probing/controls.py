@@ -18,7 +18,7 @@ from lorepack.probing.names import Names
 
 NO_RELATION = "(no relation)"
 _LEARNED = 2000  # names of a relation that letters are learned from
-_WIDER = 200  # names of each other relation
+_WIDER = 1000  # names of the other relations together, to help where a relation has few
 _SLOT = "\0"
 _WORDY = re.compile(r"\w")
 _MOST = 0.5  # share of a relation's questions that a derived template must fit
@@ -64,8 +64,9 @@ def make(facts: Sequence[Fact], count: int, seed: int) -> Controls:
     real = {fact.subject.casefold() for fact in facts if fact.subject}
     questions, left_out = [], {}
     known = {name: _subjects(groups[name], f"{seed} {name}") for name in sorted(groups)}
+    each = max(1, _WIDER // len(known))
     for name, found in known.items():
-        others = [s for other, rows in known.items() if other != name for _, s in rows[:_WIDER]]
+        others = [s for other, rows in known.items() if other != name for _, s in rows[:each]]
         taken = real | {subject.casefold() for _, subject in found}
         made = list(_invented(found, others, taken, count, random.Random(f"{seed} {name} names")))
         if not found:
