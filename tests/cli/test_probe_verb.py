@@ -54,7 +54,7 @@ def test_an_option_and_a_setting_of_the_same_name_are_refused(few: Path, tmp_pat
 def test_a_lexicon_that_is_not_there_is_named_before_anything_is_asked(
     few: Path, tmp_path: Path
 ) -> None:
-    code, shown = call("probe", "--model", "world", "--facts", few, "--out", tmp_path / "p",
+    _, shown = call("probe", "--model", "world", "--facts", few, "--out", tmp_path / "p",
                        "--refusals", tmp_path / "none.yaml")  # fmt: skip
     assert "none.yaml" in shown
     assert not (tmp_path / "p").exists()

@@ -167,9 +167,9 @@ class _Job:
         base = (start + (len(self.facts) if kind else 0)) * len(self.prompts)
         show = self.progress
         inner = None if show is None else lambda done, _: show(base + done, self.total)
-        start = time.monotonic()
+        began = time.monotonic()
         answers = collect(self.lm, part, self.prompts, self.settings, self.generate, inner)
-        seconds = round(time.monotonic() - start, 3)
+        seconds = round(time.monotonic() - began, 3)
         store.write_chunk(path, answers, mark | {"seconds": seconds})
         self.seconds += seconds
         return path
