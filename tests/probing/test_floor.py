@@ -91,6 +91,19 @@ def test_the_corrected_share_is_what_is_known_and_its_interval_holds_it() -> Non
     assert np.mean(estimates) == pytest.approx(0.3, abs=0.02)
 
 
+def test_few_controls_make_a_wide_interval() -> None:
+    facts = [Fact(f"{i}?", "x", relation="r", id=f"{i}") for i in range(4000)]
+    codes = np.array([0] * 3000 + [3] * 1000, np.int8)
+
+    def width(controls: int) -> float:
+        asked = [Asked("r", ["xy"[i % 2]]) for i in range(controls)]
+        whole = measure(facts, codes, asked, rule="boundary", samples=0).document["corrected"]
+        assert whole["known"] == 0.5
+        return whole["high"] - whole["low"]
+
+    assert width(10) > 3 * width(200) > 0
+
+
 def test_relations_are_corrected_one_by_one_and_weighted_by_facts() -> None:
     """Half known of one relation by luck alone, all of another truly: pooling would say else."""
     coins = [Fact(f"{i}?", "xy"[i % 2], relation="coin", id=f"c{i}") for i in range(300)]
@@ -245,3 +258,14 @@ def test_other_refusals_are_other_inputs(tmp_path: Path) -> None:
         path.write_text(f"schema: 1\nlanguages:\n  en:\n    begins: [{word}]\n", encoding="utf-8")
         texts.append(ProbeSettings(refusals=str(path)).deciding())
     assert all(one != two for one, two in itertools.combinations(texts, 2))
+
+
+def test_a_folder_that_took_over_a_probes_main_files_can_be_read(tmp_path: Path) -> None:
+    model = ScriptedModel(says_ulm)
+    probed = probe(model, FACTS, tmp_path, HOW, generate=model.generate)
+    for name in ("controls.parquet", "luck.parquet"):
+        (tmp_path / name).unlink()
+    loaded = ProbeResult.load(tmp_path)
+    assert loaded.controls == probed.controls
+    assert loaded.luck is None
+    assert loaded.relabel(FACTS, rule="exact").controls is None

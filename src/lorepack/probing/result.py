@@ -82,7 +82,7 @@ class ProbeResult:
             seconds=timing.get("seconds"),
             notes=tuple(document["notes"]),
             document=document,
-            luck=read_luck(folder / "luck.parquet") if document.get("controls") else None,
+            luck=_luck(folder) if document.get("controls") else None,
         )
 
     @property
@@ -184,12 +184,15 @@ class ProbeResult:
 
     def _with_floor(self, facts: Sequence[Fact]) -> ProbeResult:
         """The guess floor of these categories, from the stored answers to the controls."""
+        path = self.out / "controls.parquet"
         if self.controls is None:
             return self
+        if not path.is_file():  # as in the folder of an audit: of other labels nothing is known
+            return dataclasses.replace(self, document={**self.document, "controls": None})
         found = measure(
             facts,
             self.codes,
-            read_controls(self.out / "controls.parquet"),
+            read_controls(path),
             rule=self.settings.rule,
             samples=self.settings.samples,
             seed=self.settings.seed,
@@ -225,6 +228,12 @@ class ProbeResult:
             f"<tr><th style='text-align:left'>refused answers</th><td>{self.refusals:,}</td>"
             "<td></td></tr></table>"
         )
+
+
+def _luck(folder: Path) -> dict[str, float] | None:
+    """The luck of the facts; None in a folder that took over some of the files, as audits do."""
+    path = folder / "luck.parquet"
+    return read_luck(path) if path.is_file() else None
 
 
 def _chunk(timing: Mapping[str, Any]) -> dict[str, int]:
