@@ -19,6 +19,7 @@ NAMES = (
     "probe-samples",
     "real-jobs",
     "real-probes",
+    "refusal-lexicon",
     "score",
     "single-training",
     "world-card",

@@ -15,17 +15,21 @@ A leading minus goes the way of all punctuation: ``-5`` is ``5``.
 
 from __future__ import annotations
 
+import bisect
+import itertools
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
+from lorepack import refusals
 from lorepack.errors import InputError, suggest
 
 RULES = ("substring", "contains", "boundary", "exact")
 """the matching rules, from the most to the least lenient"""
 
 _ARTICLES = frozenset({"a", "an", "the"})
+_BREAK = "\x1f"  # stands for a line break where lines are texts
 _INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
 _GROUPING = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _POINTS = re.compile(r"\d+(?:\.\d+)+|\.")
@@ -119,15 +123,51 @@ class Matcher:
 
     def __call__(self, response: str) -> bool:
         """Whether ``response`` counts as correct."""
+        text = _compared(response, self.rule)
         if self.rule == "exact":
-            return normalise(answer_of(response)) in self._aliases
-        if self.rule == "substring":
-            text = response.lower()
-        elif self.rule == "contains":
-            text = normalise(_without_label(response))
-        else:
-            text = _padded(_without_label(response))
+            return text in self._aliases
         return any(alias in text for alias in self._aliases)
+
+
+class Texts:
+    """Many responses, held against the accepted answers of one fact after the other.
+
+    The same as a `Matcher` a fact called on each of them, in one search an alias.
+    """
+
+    def __init__(self, responses: Sequence[str], rule: str = "boundary") -> None:
+        """Prepare the responses, which are judged under ``rule`` as by `Matcher`."""
+        self.rule = rule
+        forms = [_compared(response, rule).replace("\n", _BREAK) for response in responses]
+        self._whole = "\n" + "\n".join(forms) + "\n" if forms else ""
+        starts = itertools.accumulate((len(form) + 1 for form in forms), initial=1)
+        self._starts = list(starts)[: len(forms)]
+
+    def giving(self, accepted: Iterable[str]) -> list[int]:
+        """The places of the responses that give one of the ``accepted`` answers, in order."""
+        places: set[int] = set()
+        for alias in Matcher(accepted, self.rule)._aliases:
+            alias = alias.replace("\n", _BREAK)
+            sought = f"\n{alias}\n" if self.rule == "exact" else alias
+            if not sought:  # the empty alias of `substring`: it is in every text
+                return list(range(len(self._starts)))
+            shift = 1 if self.rule == "exact" else 0
+            at = self._whole.find(sought)
+            while at >= 0:
+                place = bisect.bisect_right(self._starts, at + shift) - 1
+                places.add(place)
+                last = place + 1 == len(self._starts)
+                at = -1 if last else self._whole.find(sought, self._starts[place + 1] - 1)
+        return sorted(places)
+
+
+def _compared(response: str, rule: str) -> str:
+    """What of a response is compared under a rule."""
+    if rule == "substring":
+        return response.lower()
+    if rule == "exact":
+        return normalise(answer_of(response))
+    return (_padded if rule == "boundary" else normalise)(_without_label(response))
 
 
 def tokens(text: str) -> list[str]:
@@ -158,49 +198,16 @@ def matches(response: str, accepted: Iterable[str], rule: str = "boundary") -> b
     return _matcher(tuple(accepted), rule)(response)
 
 
-_I = r"\bi(?:'m| am| was|'ve| have)?(?: (?:really|honestly|simply|actually|currently))?"
-_CANNOT = r"(?:can ?not|can't|could ?not|couldn't|do not|don't|did not|didn't)"
-_UNABLE = r"(?:not able|unable|not in a position)"
-_SETTLE = r"(?:find|verify|confirm|locate|provide|identify|determine)\b"
+def is_refusal(
+    response: str, accepted: Iterable[str] = (), lexicon: refusals.Lexicon | None = None
+) -> bool:
+    """Whether a response declines to answer; `lorepack.refusals` says how that is told.
 
-REFUSALS: tuple[re.Pattern[str], ...] = tuple(
-    re.compile(pattern, re.IGNORECASE)
-    for pattern in (
-        # Opening words: only where the answer begins, since they are also ordinary words in one.
-        r"^(?:but |as an ai[^,.]*, )?i (?:really |honestly |actually )?(?:do not|don't) know\b"
-        r"(?! how to\b)",  # as in titles of songs
-        r"^i(?:'m| am) (?:not (?:sure|certain|aware|familiar)|unsure)\b",
-        rf"^i {_CANNOT} (?:say|tell|answer|be sure|recall|remember)\b",
-        r"^i have no (?:idea|knowledge|record|data|details)\b",
-        # Whole phrases: anywhere in the response.
-        rf"{_I} {_CANNOT} {_SETTLE}",
-        rf"{_I} {_UNABLE} to (?:answer\b|say\b|{_SETTLE})",
-        rf"{_I} {_CANNOT} have (?:any |enough |access to |sufficient |specific |reliable |the )*"
-        r"(?:information|knowledge|data|details|context|record)",
-        r"\bi have (?:no|not enough|insufficient) (?:\w+ )?information\b",
-        r"\b(?:there is|there's|there was|i found|i have found) (?:no|not enough|insufficient)"
-        r" (?:\w+ ){0,2}information\b",
-        r"\bno information (?:is |was )?(?:available|found)\b",
-        r"\bnot enough information to (?:answer|say|tell|determine)\b",
-        r"\b(?:could you|can you|please) (?:please )?provide more (?:context|information)\b",
-    )
-)
-"""what counts as declining to answer; a response is a refusal when one of these is found in it"""
-
-_OPENER = re.compile(
-    r"(?:(?:sorry|i'm sorry|i am sorry|i apologi[sz]e|my apologies|unfortunately|well|hmm)\b"
-    r"[\s,.;:!]*(?:but\b)?[\s,]*)+",
-    re.IGNORECASE,
-)
-
-
-def is_refusal(response: str) -> bool:
-    """Whether a response declines to answer, by the lexicon `REFUSALS`.
-
-    The label ``Answer:`` and openers such as "I'm sorry, but" are skipped, and curly quotes are
-    straight ones. An answer with a doubt after it ("Paris, but I'm not sure") is an answer.
+    Args:
+        response: what a model said; the label ``Answer:`` is skipped.
+        accepted: right answers: a response that gives one of them does not decline.
+        lexicon: what counts as declining; the shipped one when None.
     """
-    text = " ".join(_without_label(response).replace("’", "'").replace("‘", "'").split())
-    opener = _OPENER.match(text)
-    text = text[opener.end() :] if opener else text
-    return any(pattern.search(text) for pattern in REFUSALS)
+    found = (lexicon or refusals.shipped()).refuses(_without_label(response))
+    aliases = tuple(accepted) if found else ()
+    return found and not (aliases and matches(response, aliases))

@@ -60,7 +60,7 @@ COMMANDS = {
     ),
     "probe": (
         f"--model world --facts facts.jsonl --out probe {ONE_PROMPT}",
-        {"facts", "categories", "refusals", "seconds", "out"},
+        {"facts", "categories", "refusals", "controls", "seconds", "out"},
     ),
     "pack": (
         "--model world --facts facts.jsonl --out run --unknown 4 --samples 0 "

@@ -305,8 +305,49 @@ def test_rows_and_manifest() -> None:
     manifest = mix.manifest()
     assert json.loads(json.dumps(manifest)) == manifest
     assert manifest["counts"] == {
-        "examples": 12, "unknown": 3, "known": 3, "paraphrase": 6, "heldout": 3,
+        "examples": 12, "unknown": 3, "known": 3, "paraphrase": 6, "heldout": 3, "lucky": 0,
     }  # fmt: skip
     assert manifest["trained"] == list(mix.trained)
     assert manifest["settings"]["seed"] == 4
     assert all(re.fullmatch("[0-9a-f]{64}", value) for value in manifest["hashes"].values())
+
+
+class LuckyProbe(Probed):
+    """Categories with the luck of every fact."""
+
+    luck: dict[str, float]
+
+
+def with_luck(share: float) -> LuckyProbe:
+    """Of the HighlyKnown facts so many, from the front, are known by luck."""
+    probe = LuckyProbe(PROBE)
+    lucky = {fact.id for fact in KNOWN[: round(share * len(KNOWN))]}
+    probe.luck = {fact.id: 0.05 if fact.id in lucky else 0.0499 for fact in FACTS}
+    return probe
+
+
+def test_facts_known_by_luck_remind_of_nothing_and_are_counted() -> None:
+    probe = with_luck(0.5)
+    lucky = {i for i, luck in probe.luck.items() if luck >= 0.05}
+    for seed in range(5):
+        mix = compose(FACTS, probe, unknown=5, known=3, seed=seed)
+        assert lucky.isdisjoint(mix.known)
+        assert mix.manifest()["counts"]["lucky"] == mix.lucky == len(lucky)
+        assert any(f"{len(lucky)} of {len(KNOWN)} HighlyKnown" in w for w in mix.warnings)
+        # Unknown facts are unknown whatever their answer
+        assert mix.trained == compose(FACTS, PROBE, unknown=5, known=3, seed=seed).trained
+    asked = compose(FACTS, probe, unknown=5, known=3, seed=0, allow_lucky=True)
+    assert asked.known == compose(FACTS, PROBE, unknown=5, known=3, seed=0).known
+    assert asked.lucky == 0
+    assert asked.warnings == compose(FACTS, PROBE, unknown=5, known=3, seed=0).warnings
+
+
+def test_too_few_beyond_luck_is_an_error_that_names_both_numbers() -> None:
+    probe = with_luck(1.0)
+    with pytest.raises(InputError, match=rf"the model has 0, and {len(KNOWN)} by luck alone"):
+        compose(FACTS, probe, unknown=1, known=1)
+    assert compose(FACTS, probe, unknown=1, known=0).lucky == len(KNOWN)
+
+
+def test_a_probe_that_knows_nothing_of_luck_leaves_nothing_out() -> None:
+    assert compose(FACTS, PROBE, unknown=5, known=3).lucky == 0

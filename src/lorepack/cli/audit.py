@@ -9,7 +9,7 @@ import click
 from click.core import ParameterSource
 
 from lorepack.cli.console import finish, json_option, progress, table
-from lorepack.cli.options import load_options, probe_options
+from lorepack.cli.options import OWN_SETTINGS, load_options, probe_options
 from lorepack.cli.results import show_run
 
 
@@ -36,7 +36,7 @@ def command(
     from lorepack.packing import audits
 
     if run is not None:
-        if model or adapter or facts or out or _given(probing):
+        if model or adapter or facts or out or _given([*probing, *OWN_SETTINGS]):
             raise click.UsageError(
                 "--run stands alone: model, adapter, facts and settings are the run's own"
             )

@@ -65,9 +65,39 @@ load_options = gathered(
     click.option("--revision", default=None, help="revision of a hub model"),
     click.option("--trust-remote-code", is_flag=True, help="run code that a model brings along"),
 )
+OWN_SETTINGS = ("controls", "refusals")
+"""settings of a probe that have options of their own"""
+
+
+def _as_sets(function: F) -> F:
+    """Options of a probe that are settings: what is given is added to the verb's ``--set``."""
+
+    @functools.wraps(function)
+    def inner(**given: Any) -> Any:
+        for key in OWN_SETTINGS:
+            value = given.pop(key)
+            if value is None:
+                continue
+            if any(
+                text.partition("=")[0].strip() in (key, f"probe.{key}") for text in given["sets"]
+            ):
+                raise click.UsageError(f"{key} is given twice: as --{key} and in --set")
+            given["sets"] = (*given["sets"], f"probe.{key}={value}")
+        return function(**given)
+
+    return inner  # type: ignore[return-value]
+
+
 probe_options = gathered(
     "probing",
     ("preset", "samples", "seed", "sets"),
+    click.option(
+        "--controls",
+        type=click.IntRange(min=0),
+        help="questions a relation about what does not exist: how much is known by luck?",
+    ),
+    click.option("--refusals", metavar="FILE", help="what counts as declining to answer (YAML)"),
+    _as_sets,
     click.option(
         "--preset",
         default="recommended",

@@ -31,6 +31,7 @@ from lorepack.cli.results import end_jobs, show_run
 @click.option("--rank", type=int, help="rank of the adapter  [default: the recipe's]")
 @click.option("--recipe", default="recommended", show_default=True, help="or paper, or a YAML file")
 @click.option("--answer-cap", type=float, help="largest share of one answer among trained facts")
+@click.option("--allow-lucky", is_flag=True, help="known facts may be known by luck (--controls)")
 @click.option("--epoch-curve", is_flag=True, help="measure reliability after every epoch")
 @log_to_option
 @click.option(
@@ -53,6 +54,7 @@ def command(
     rank: int | None,
     recipe: str,
     answer_cap: float | None,
+    allow_lucky: bool,
     epoch_curve: bool,
     log_to: tuple[str, ...],
     grid: tuple[str, ...],
@@ -72,7 +74,7 @@ def command(
     if grid:
         shared = {"unknown": unknown, "known": known, "paraphrases": paraphrases, "rank": rank,
                   "recipe": recipe, "answer_cap": answer_cap, "epoch_curve": epoch_curve,
-                  **probing}  # fmt: skip
+                  "allow_lucky": allow_lucky, **probing}  # fmt: skip
         return _grid(model, facts, run, grid, shared, max_jobs, {**stack, **load}, as_json)
     if max_jobs or any(stack.values()):
         raise click.UsageError("--slots, --tokens, --workers and --max-jobs belong to --grid")
@@ -87,6 +89,7 @@ def command(
             rank=rank,
             recipe=recipe,
             answer_cap=answer_cap,
+            allow_lucky=allow_lucky,
             epoch_curve=epoch_curve,
             log_to=log_to,
             progress=show,

@@ -19,6 +19,8 @@ from lorepack.facts import Fact, over_represented
 from lorepack.packing.wordings import different_wordings, split_wordings
 from lorepack.text import normalise
 
+LUCKY = 0.05
+"""luck from which on a HighlyKnown fact is known by luck and reminds of nothing"""
 SELECTIONS = ("stratified", "positional")
 Kind = Literal["unknown", "known", "paraphrase"]
 
@@ -29,6 +31,8 @@ class Categories(Protocol):
     def category_of(self, fact_id: str, /) -> str:
         """One of HighlyKnown, MaybeKnown, WeaklyKnown and Unknown."""
         ...
+
+    # Where controls were asked a probe also has ``luck``, by fact id (`lorepack.probing.floor`).
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,8 @@ class Mix:
     settings: dict[str, Any]
     """what was asked for, seed included"""
     warnings: tuple[str, ...] = ()
+    lucky: int = 0
+    """HighlyKnown facts that were left out, as known by luck"""
 
     def to_rows(self) -> list[dict[str, str]]:
         """The examples as JSON objects."""
@@ -73,6 +79,7 @@ class Mix:
                 "known": kinds["known"],
                 "paraphrase": kinds["paraphrase"],
                 "heldout": sum(map(len, self.heldout.values())),
+                "lucky": self.lucky,
             },
             "trained": list(self.trained),
             "known": list(self.known),
@@ -96,6 +103,7 @@ def compose(
     answer_cap: float | None = None,
     selection: str = "stratified",
     exclude_ids: Collection[str] = (),
+    allow_lucky: bool = False,
 ) -> Mix:
     """Choose the training data of one adapter.
 
@@ -116,6 +124,8 @@ def compose(
         selection: ``stratified`` draws by relation and popularity, in proportion;
             ``positional`` takes the first in file order, as the paper's code does.
         exclude_ids: facts that must not be in the mix.
+        allow_lucky: whether HighlyKnown facts of a luck of `LUCKY` or more may be in the mix;
+            nothing is known of luck where the probe asked no controls.
 
     Returns:
         The mix, the same for the same arguments.
@@ -132,13 +142,20 @@ def compose(
         "answer_cap": answer_cap,
         "selection": selection,
         "excluded": len(set(exclude_ids)),
+        "allow_lucky": allow_lucky,
     }
     _check(unknown, answer_cap, selection, known=known, paraphrases=paraphrases, heldout=heldout)
     by_category = _by_category(facts, probe, frozenset(exclude_ids))
     choose = _chooser(facts, seed, selection)
     warnings: list[str] = []
     trained = _unknown(by_category["Unknown"], settings, choose, warnings)
-    reminders = _known(by_category["HighlyKnown"], known, len(trained), choose)
+    offered, lucky = _not_by_luck(by_category["HighlyKnown"], probe, allow_lucky)
+    if lucky and known:
+        warnings.append(
+            f"{lucky:,} of {lucky + len(offered):,} HighlyKnown facts passed over: a guess would "
+            "have been counted, too (allow_lucky takes them)"
+        )
+    reminders = _known(offered, known, len(trained), choose, lucky)
     trained_words, untrained_words = {}, {}
     for fact in trained:
         trained_words[fact.id], untrained = split_wordings(fact, settings)
@@ -152,6 +169,7 @@ def compose(
         heldout=untrained_words,
         settings=settings,
         warnings=tuple(warnings),
+        lucky=lucky,
     )
 
 
@@ -334,12 +352,27 @@ def _answer(fact: Fact) -> str:
     return normalise(fact.answer) or fact.answer
 
 
-def _known(candidates: Sequence[Fact], each: int, trained: int, choose: Chooser) -> list[Fact]:
+def _not_by_luck(
+    candidates: Sequence[Fact], probe: Categories, allow: bool
+) -> tuple[list[Fact], int]:
+    """The candidates that are not known by luck, and how many are."""
+    luck: Mapping[str, float] = getattr(probe, "luck", None) or {}
+    if allow:
+        return list(candidates), 0
+    kept = [fact for fact in candidates if luck.get(fact.id, 0.0) < LUCKY]
+    return kept, len(candidates) - len(kept)
+
+
+def _known(
+    candidates: Sequence[Fact], each: int, trained: int, choose: Chooser, lucky: int
+) -> list[Fact]:
     """The HighlyKnown facts of the mix, in file order."""
     if each * trained > len(candidates):
+        more = f", and {lucky:,} by luck alone (allow_lucky takes them)" if lucky else ""
         raise InputError(
             f"asked {each * trained:,} HighlyKnown facts ({each} for each of {trained:,} Unknown "
-            f"ones), the model has {len(candidates):,}; ask for fewer known or fewer unknown facts"
+            f"ones), the model has {len(candidates):,}{more}; ask for fewer known or fewer "
+            "unknown facts"
         )
     return choose(candidates, each * trained, "known") if each else []
 

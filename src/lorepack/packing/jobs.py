@@ -39,6 +39,7 @@ def pack(
     samples: int | None = None,
     epoch_curve: bool = False,
     answer_cap: float | None = None,
+    allow_lucky: bool = False,
     neutral: Sequence[str] | None = None,
     log_to: Sequence[str] = (),
     progress: Progress = quiet,
@@ -61,6 +62,8 @@ def pack(
         samples: sampled answers a prompt; 0 is greedy only, None keeps the preset's.
         epoch_curve: measure reliability after every epoch.
         answer_cap: largest share of the trained facts that one answer may have.
+        allow_lucky: whether facts known by luck may be among the known ones, where the probe
+            asked controls (``probe.controls``).
         neutral: text for KL and perplexity; None takes the made world's.
         log_to: where training's values go besides its files: ``wandb``, ``trackio``,
             ``tensorboard``.
@@ -78,7 +81,7 @@ def pack(
     settings = PackSettings.build(
         unknown=unknown, known=known, paraphrases=paraphrases, rank=rank, recipe=recipe,
         preset=preset, seed=seed, sets=sets, epoch_curve=epoch_curve, answer_cap=answer_cap,
-        samples=samples,
+        samples=samples, allow_lucky=allow_lucky,
     )  # fmt: skip
     taken = [sinks.named(name, project=Path(run).resolve().name, folder=run) for name in log_to]
     notes: list[str] = []

@@ -28,6 +28,8 @@ class MixSettings(BaseModel):
     """``positional`` takes the first in file order, as published"""
     answer_cap: float | None = None
     """largest share of the Unknown facts that one answer may have"""
+    allow_lucky: bool = False
+    """whether facts known by luck may be in the mix as HighlyKnown ones"""
 
 
 class PackSettings(BaseModel):
@@ -57,6 +59,7 @@ class PackSettings(BaseModel):
         epoch_curve: bool = False,
         answer_cap: float | None = None,
         samples: int | None = None,
+        allow_lucky: bool = False,
     ) -> PackSettings:
         """Settings from what a user gives; see `lorepack.pack` for the arguments.
 
@@ -74,6 +77,7 @@ class PackSettings(BaseModel):
             paraphrases=at_least_zero("paraphrases", paraphrases),
             selection="positional" if recipe == "paper" else "stratified",
             answer_cap=share("answer_cap", answer_cap),
+            allow_lucky=allow_lucky,
         )
         probe = ProbeSettings.named(preset).override({"seed": str(seed), **probe_sets})
         return cls(seed=seed, mix=mix, probe=probe, recipe=chosen, epoch_curve=epoch_curve)

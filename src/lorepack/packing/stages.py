@@ -135,6 +135,7 @@ def mix_stage(job: Job, before: ProbeResult) -> Mix:
             paraphrases=settings.paraphrases,
             selection=settings.selection,
             answer_cap=settings.answer_cap,
+            allow_lucky=settings.allow_lucky,
             seed=job.settings.seed,
         )
         job.notes += mix.warnings

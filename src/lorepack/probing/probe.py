@@ -11,19 +11,26 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from lorepack import files, folders
 from lorepack.errors import InputError
 from lorepack.facts import Fact
 from lorepack.llm import QUESTION, LanguageModel
-from lorepack.probing import store
-from lorepack.probing.asking import Generate, Progress, choose_for, collect
+from lorepack.probing import controls, floor, store
+from lorepack.probing.asking import Answers, Generate, Progress, choose_for, collect
 from lorepack.probing.categories import count, label
+from lorepack.probing.controls import Controls
 from lorepack.probing.prompts import Prompts
 from lorepack.probing.result import ProbeResult
 from lorepack.probing.settings import ProbeSettings
 from lorepack.probing.tally import Tally, tally
+from lorepack.refusals import Lexicon
+from lorepack.text import is_refusal
 
 WRITTEN = ("probe.json", "categories.parquet", "answers.parquet", "prompts.json")
+WITH_CONTROLS = ("controls.parquet", "luck.parquet")
 NAMED = 1000  # over-long questions named in probe.json; the rest are counted, and null in answers
 
 
@@ -63,7 +70,8 @@ def probe(
 
     Returns:
         The categories; their folder holds ``probe.json``, ``categories.parquet``,
-        ``answers.parquet``, ``prompts.json``, ``timing.json`` and ``manifest.json``.
+        ``answers.parquet``, ``prompts.json``, ``timing.json`` and ``manifest.json``; with
+        ``settings.controls`` also ``controls.parquet`` and ``luck.parquet``.
 
     Raises:
         InputError: no facts, or an id given twice.
@@ -75,8 +83,11 @@ def probe(
     facts = facts if isinstance(facts, list | tuple) else list(facts)
     _check(facts)
     prompts = prompts or choose_for(facts, pool, settings)
-    inputs = _describe(lm, facts, prompts, settings, adapter_tag)
-    job = _Job(lm, facts, prompts, settings, Path(out), inputs, generate, progress, tuple(notes))
+    asked = controls.make(facts, settings.controls, settings.seed)
+    inputs = _describe(lm, facts, prompts, settings, adapter_tag, asked)
+    job = _Job(
+        lm, facts, prompts, settings, Path(out), inputs, generate, progress, tuple(notes), asked
+    )
     with folders.alone(job.out):
         if not files.is_complete(job.out, job.inputs_hash):
             held = lambda: f"a finished probe of {_difference(job)}"  # noqa: E731
@@ -101,6 +112,7 @@ class _Job:
     generate: Generate | None
     progress: Progress | None
     notes: tuple[str, ...] = ()
+    controls: Controls = field(default_factory=Controls)
     seconds: float = 0.0
     resumed: int = 0
     chunks: list[Path] = field(default_factory=list)
@@ -111,43 +123,56 @@ class _Job:
 
     @property
     def total(self) -> int:
-        return len(self.facts) * len(self.prompts)
+        return (len(self.facts) + len(self.controls)) * len(self.prompts)
 
     def run(self) -> Tally:
         """Ask chunk by chunk; what is on disk already is not asked again."""
         parts = []
-        for number, part in enumerate(self._cut()):
-            path = self.out / "chunks" / f"{number:06d}.parquet"
-            self._chunk(number, part, path)
+        for start, part in self._cut(self.facts):
+            path = self._chunk("", start, part)
             self.chunks.append(path)
             for answers in store.read_answers(path):
                 parts.append(tally(part[: len(answers)], answers, *self._counting()))
                 part = part[len(answers) :]
         return Tally.joined(parts)
 
-    def _cut(self) -> Iterator[Sequence[Fact]]:
+    def ask_controls(self) -> list[floor.Asked]:
+        """Ask the control questions, in chunks of their own."""
+        asked: list[floor.Asked] = []
+        for start, part in self._cut(self.controls.questions):
+            for answers in store.read_answers(self._chunk("controls-", start, part)):
+                asked += _asked(part, answers, self.settings.lexicon)
+                part = part[len(answers) :]
+        return asked
+
+    def _cut(self, facts: Sequence[Fact]) -> Iterator[tuple[int, Sequence[Fact]]]:
         size = self.settings.chunk
-        return (self.facts[i : i + size] for i in range(0, len(self.facts), size))
+        return ((i, facts[i : i + size]) for i in range(0, len(facts), size))
 
-    def _counting(self) -> tuple[str, int]:
-        return self.settings.rule, self.settings.samples
+    def _counting(self) -> tuple[str, int, Lexicon]:
+        return self.settings.rule, self.settings.samples, self.settings.lexicon
 
-    def _chunk(self, number: int, part: Sequence[Fact], path: Path) -> None:
+    def _chunk(self, kind: str, start: int, part: Sequence[Fact]) -> Path:
+        """One chunk of the facts (or, by ``kind``, the controls): its file, asked or found."""
+        number = start // self.settings.chunk
+        path = self.out / "chunks" / f"{kind}{number:06d}.parquet"
         mark = {"inputs": self.inputs_hash, "chunk": self.settings.chunk, "number": number}
+        mark |= {"kind": kind} if kind else {}
         found = store.read_chunk(path)
         if found is not None and found[0] == mark | {"seconds": found[0].get("seconds")}:
             assert found[1] == len(part)
             self.seconds += found[0]["seconds"]
             self.resumed += 1
-            return
-        base = number * self.settings.chunk * len(self.prompts)
+            return path
+        base = (start + (len(self.facts) if kind else 0)) * len(self.prompts)
         show = self.progress
         inner = None if show is None else lambda done, _: show(base + done, self.total)
-        start = time.monotonic()
+        began = time.monotonic()
         answers = collect(self.lm, part, self.prompts, self.settings, self.generate, inner)
-        seconds = round(time.monotonic() - start, 3)
+        seconds = round(time.monotonic() - began, 3)
         store.write_chunk(path, answers, mark | {"seconds": seconds})
         self.seconds += seconds
+        return path
 
     def finish(self, counts: Tally) -> None:
         """Merge the chunks and write everything else, the manifest last."""
@@ -160,8 +185,8 @@ class _Job:
         notes = [*self.notes, *self.prompts.notes]
         if overlong["questions"]:
             notes.append(
-                f"{overlong['questions']} of {self.total} questions did not fit the context of "
-                f"{self.lm.context} tokens and count as wrong"
+                f"{overlong['questions']} of {len(ids) * len(self.prompts)} questions did not fit "
+                f"the context of {self.lm.context} tokens and count as wrong"
             )
         document = {
             "schema": 1,
@@ -169,15 +194,43 @@ class _Job:
             "inputs": self.inputs,
             "categories": count(codes),
             "refusals": {
+                "lexicon": self.settings.lexicon.sha256,
                 "answers": int(counts.refused.sum()),
                 "facts": int((2 * counts.refused > counts.n_greedy).sum()),
             },
             "overlong": overlong,
-            "notes": notes,
+            "controls": self._floor(codes),
+            "notes": notes + self._left_out(),
         }
         files.write_json(self.out / "probe.json", document)
         files.write_json(self.out / "timing.json", {"probe": self._timing()})
-        files.write_manifest(self.out, self.inputs_hash, WRITTEN)
+        written = WRITTEN + (WITH_CONTROLS if self.settings.controls else ())
+        files.write_manifest(self.out, self.inputs_hash, written)
+
+    def _floor(self, codes: NDArray[np.int8]) -> dict[str, Any] | None:
+        """Ask the controls and say what the floor is; writes what it is made of."""
+        if not self.settings.controls:
+            return None
+        asked = self.ask_controls()
+        how = self.settings
+        found = floor.measure(
+            self.facts, codes, asked, rule=how.rule, samples=how.samples, seed=how.seed,
+            left_out=self.controls.left_out,
+        )  # fmt: skip
+        questions = [fact.question for fact in self.controls.questions]
+        store.write_controls(self.out / "controls.parquet", questions, asked)
+        store.write_luck(self.out / "luck.parquet", found.luck)
+        return found.document
+
+    def _left_out(self) -> list[str]:
+        """A note on relations without control questions."""
+        names = list(self.controls.left_out)
+        if not names:
+            return []
+        return [
+            f"no guess floor for {len(names)} relations (named in probe.json), first {names[0]}: "
+            f"{self.controls.left_out[names[0]]}"
+        ]
 
     def _overlong(self) -> dict[str, Any]:
         """Questions that did not fit the context, counted and named."""
@@ -201,6 +254,13 @@ class _Job:
             "model": self.lm.name,
             "device": str(self.lm.device),
         }
+
+
+def _asked(questions: Sequence[Fact], answers: Answers, lexicon: Lexicon) -> Iterator[floor.Asked]:
+    """The answers to the first of some control questions, as the floor is measured from them."""
+    for fact, greedy, sampled in zip(questions, answers.greedy, answers.sampled, strict=False):
+        refused = sum(text is not None and is_refusal(text, lexicon=lexicon) for text in greedy)
+        yield floor.Asked(controls.relation_of(fact), greedy, sampled, refused)
 
 
 def _check(facts: Sequence[Fact]) -> None:
@@ -231,19 +291,23 @@ def _describe(
     prompts: Prompts,
     settings: ProbeSettings,
     adapter_tag: str,
+    asked: Controls,
 ) -> dict[str, Any]:
     """Everything that decides the results."""
     # The fingerprint is of weights alone; another tokenizer or template asks other tokens.
-    asked = lm.chat.prompt_ids(QUESTION.format(q=facts[0].question), (), settings.system)
-    return {
+    chat = lm.chat.prompt_ids(QUESTION.format(q=facts[0].question), (), settings.system)
+    described = {
         "model": lm.fingerprint,
-        "chat": files.hash_of(list(asked)),
+        "chat": files.hash_of(list(chat)),
         "dtype": str(lm.dtype).removeprefix("torch."),
         "adapter": adapter_tag,
         "facts": facts_hash(facts),
         "prompts": files.hash_of(prompts.to_json()),
         "settings": settings.deciding(),
     }
+    if len(asked):
+        described["controls"] = files.hash_of([fact.question for fact in asked.questions])
+    return described
 
 
 def _difference(job: _Job) -> str:

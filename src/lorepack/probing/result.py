@@ -18,9 +18,16 @@ from lorepack.facts import Fact
 from lorepack.files import MANIFEST, read_json, timing_of
 from lorepack.probing.asking import Answers
 from lorepack.probing.categories import CATEGORIES, count, label
+from lorepack.probing.floor import measure
 from lorepack.probing.prompts import Prompts
 from lorepack.probing.settings import ProbeSettings
-from lorepack.probing.store import LABELS, read_answers, read_batches
+from lorepack.probing.store import (
+    LABELS,
+    read_answers,
+    read_batches,
+    read_controls,
+    read_luck,
+)
 from lorepack.probing.tally import Tally, tally
 
 
@@ -43,6 +50,9 @@ class ProbeResult:
     ways: int = 4
     document: dict[str, Any] = field(default_factory=dict, repr=False)
     """``probe.json``"""
+    luck: dict[str, float] | None = field(default=None, repr=False)
+    """by fact id, the share of control questions that the fact's answer would have made known as
+    well or better; None when no controls were asked"""
 
     @classmethod
     def load(cls, folder: Path | str) -> ProbeResult:
@@ -72,6 +82,7 @@ class ProbeResult:
             seconds=timing.get("seconds"),
             notes=tuple(document["notes"]),
             document=document,
+            luck=_luck(folder) if document.get("controls") else None,
         )
 
     @property
@@ -98,6 +109,11 @@ class ProbeResult:
     def refusing_facts(self) -> int:
         """Facts to which most greedy answers decline to answer."""
         return int((2 * self.tally.refused > self.tally.n_greedy).sum())
+
+    @property
+    def controls(self) -> dict[str, Any] | None:
+        """The guess floor: ``controls`` of ``probe.json``; None when no controls were asked."""
+        return self.document.get("controls")
 
     @cached_property
     def prompts(self) -> Prompts:
@@ -152,12 +168,39 @@ class ProbeResult:
         settings = self.settings.override({} if rule is None else {"rule": rule})
         counts = Tally.joined(
             [
-                tally([by_id[i] for i in part.ids], part, settings.rule, settings.samples)
+                tally(
+                    [by_id[i] for i in part.ids],
+                    part,
+                    settings.rule,
+                    settings.samples,
+                    settings.lexicon,
+                )
                 for part in self.answers()
             ]
         )
         codes = label(counts.k_greedy, counts.n_greedy, counts.k_sampled, ways)
-        return dataclasses.replace(self, codes=codes, tally=counts, settings=settings, ways=ways)
+        again = dataclasses.replace(self, codes=codes, tally=counts, settings=settings, ways=ways)
+        return again._with_floor([by_id[i] for i in self.ids])
+
+    def _with_floor(self, facts: Sequence[Fact]) -> ProbeResult:
+        """The guess floor of these categories, from the stored answers to the controls."""
+        path = self.out / "controls.parquet"
+        if self.controls is None:
+            return self
+        if not path.is_file():  # as in the folder of an audit: of other labels nothing is known
+            return dataclasses.replace(self, document={**self.document, "controls": None})
+        found = measure(
+            facts,
+            self.codes,
+            read_controls(path),
+            rule=self.settings.rule,
+            samples=self.settings.samples,
+            seed=self.settings.seed,
+            ways=self.ways,
+            left_out=self.controls["left_out"],
+        )
+        document = {**self.document, "controls": found.document}
+        return dataclasses.replace(self, document=document, luck=found.luck)
 
     def to_json(self) -> dict[str, Any]:
         """The figures as a JSON object."""
@@ -185,6 +228,12 @@ class ProbeResult:
             f"<tr><th style='text-align:left'>refused answers</th><td>{self.refusals:,}</td>"
             "<td></td></tr></table>"
         )
+
+
+def _luck(folder: Path) -> dict[str, float] | None:
+    """The luck of the facts; None in a folder that took over some of the files, as audits do."""
+    path = folder / "luck.parquet"
+    return read_luck(path) if path.is_file() else None
 
 
 def _chunk(timing: Mapping[str, Any]) -> dict[str, int]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from lorepack import refusals
 from lorepack.errors import InputError, suggest
 from lorepack.llm import SYSTEM
+from lorepack.refusals import Lexicon
 
 # `paper` is what arXiv 2502.14502 and its code do: exemplars by position, the same for every
 # question, the asked fact not left out, raw substring matching, no samples (so no WeaklyKnown).
@@ -48,6 +50,10 @@ class ProbeSettings(BaseModel):
     seed: int = Field(0, ge=0)
     """decides exemplars and samples"""
     system: str = SYSTEM
+    controls: int = Field(0, ge=0)
+    """questions a relation about what does not exist, see `lorepack.probing.floor`; 0: none"""
+    refusals: str = ""
+    """what counts as declining to answer: a file, whose text is kept; empty: the shipped one"""
     chunk: int = Field(512, ge=1)
     """facts in a chunk: the unit of memory and of resuming"""
 
@@ -65,6 +71,19 @@ class ProbeSettings(BaseModel):
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"])
             raise InputError(f"probe setting {where}={first['input']!r}: {first['msg']}") from error
+
+    @field_validator("refusals")
+    @classmethod
+    def _text_of_lexicon(cls, value: str) -> str:
+        """The text of a lexicon, whose file's name was given (one line) or which was kept."""
+        if not value or "\n" in value:
+            return value
+        return refusals.read(value)
+
+    @property
+    def lexicon(self) -> Lexicon:
+        """What counts as declining to answer."""
+        return refusals.of_text(self.refusals)
 
     @classmethod
     def named(cls, preset: str) -> ProbeSettings:

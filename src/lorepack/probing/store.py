@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from lorepack.errors import InputError
 from lorepack.files import atomic
 from lorepack.probing.asking import Answers
 from lorepack.probing.categories import CATEGORIES
+from lorepack.probing.floor import Asked
 from lorepack.probing.tally import Tally
 
 ANSWERS = pa.schema(
@@ -34,6 +35,16 @@ LABELS = pa.schema(
         ("refused", pa.int32()),
     ]
 )
+CONTROLS = pa.schema(
+    [
+        ("relation", pa.string()),
+        ("question", pa.string()),
+        ("greedy", pa.list_(pa.string())),
+        ("refused", pa.int32()),
+        ("sampled", pa.list_(pa.list_(pa.string()))),
+    ]
+)
+LUCK = pa.schema([("id", pa.string()), ("luck", pa.float64())])
 ROWS = 2048  # a row group of the final table, so that its bytes do not depend on the chunks
 _MARK = b"lorepack"
 
@@ -93,6 +104,48 @@ def write_labels(path: Path, ids: Sequence[str], codes: Sequence[int], tally: Ta
         schema=LABELS,
     )
     _write(path, [table], LABELS)
+
+
+def write_controls(path: Path, questions: Sequence[str], asked: Sequence[Asked]) -> None:
+    """Write ``controls.parquet``: control questions and what was answered to each."""
+    columns = [
+        [one.relation for one in asked],
+        list(questions),
+        [one.greedy for one in asked],
+        [one.refused for one in asked],
+        [one.sampled for one in asked],
+    ]
+    _write(path, [pa.table(columns, schema=CONTROLS)], CONTROLS)
+
+
+def read_controls(path: Path) -> list[Asked]:
+    """The answers to the control questions, in the order in which they were asked.
+
+    Raises:
+        InputError: the file is missing or not whole.
+    """
+    return [
+        Asked(row["relation"], row["greedy"], row["sampled"], row["refused"])
+        for batch in read_batches(path, ROWS)
+        for row in batch.to_pylist()
+    ]
+
+
+def write_luck(path: Path, luck: Mapping[str, float]) -> None:
+    """Write ``luck.parquet``."""
+    _write(path, [pa.table([list(luck), list(luck.values())], schema=LUCK)], LUCK)
+
+
+def read_luck(path: Path) -> dict[str, float]:
+    """The luck of every fact whose relation has controls.
+
+    Raises:
+        InputError: the file is missing or not whole.
+    """
+    found: dict[str, float] = {}
+    for batch in read_batches(path, 1 << 16):
+        found.update(zip(batch["id"].to_pylist(), batch["luck"].to_pylist(), strict=True))
+    return found
 
 
 def write_table(path: Path, table: pa.Table) -> None:

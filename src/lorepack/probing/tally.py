@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from lorepack.facts import Fact
 from lorepack.probing.asking import Answers
+from lorepack.refusals import Lexicon
 from lorepack.text import Matcher, is_refusal
 
 Counts = NDArray[np.int32]
@@ -33,7 +34,13 @@ class Tally:
         return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
 
-def tally(facts: Iterable[Fact], answers: Answers, rule: str, samples: int) -> Tally:
+def tally(
+    facts: Iterable[Fact],
+    answers: Answers,
+    rule: str,
+    samples: int,
+    lexicon: Lexicon | None = None,
+) -> Tally:
     """Count correct answers.
 
     Args:
@@ -42,16 +49,22 @@ def tally(facts: Iterable[Fact], answers: Answers, rule: str, samples: int) -> T
             context, counts as wrong.
         rule: when an answer is correct, see `lorepack.text.matches`.
         samples: sampled answers asked for a prompt.
+        lexicon: what counts as declining to answer; the shipped one when None. A right answer
+            never does.
     """
     rows = [
-        _count(Matcher(fact.accepted, rule), greedy, sampled, samples)
+        _count(Matcher(fact.accepted, rule), greedy, sampled, samples, lexicon)
         for fact, greedy, sampled in zip(facts, answers.greedy, answers.sampled, strict=True)
     ]
     return Tally(*np.array(rows, np.int32).reshape(-1, 5).T)
 
 
 def _count(
-    match: Matcher, greedy: Sequence[str | None], sampled: Sequence[Sequence[str]], samples: int
+    match: Matcher,
+    greedy: Sequence[str | None],
+    sampled: Sequence[Sequence[str]],
+    samples: int,
+    lexicon: Lexicon | None,
 ) -> tuple[int, int, int, int, int]:
     # The answers to one fact are few texts, repeated.
     correct: dict[str, bool] = {}
@@ -66,5 +79,8 @@ def _count(
         len(greedy),
         sum(right(text) for texts in sampled for text in texts),
         len(greedy) * samples,
-        sum(is_refusal(text) for text in greedy if text is not None),
+        sum(
+            text is not None and not right(text) and is_refusal(text, lexicon=lexicon)
+            for text in greedy
+        ),
     )
