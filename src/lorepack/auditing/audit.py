@@ -90,7 +90,8 @@ def audit(
 
     Returns:
         The figures; the folder holds ``audit.json``, ``causes.parquet``, the files of the probe
-        with the adapter on, ``generality.parquet`` where wordings were held out, and ``manifest.json``.
+        with the adapter on, ``generality.parquet`` where wordings were held out, and
+        ``manifest.json``.
 
     Raises:
         InputError: no facts; a map of domains about other relations; a file of ``before`` is not
@@ -217,9 +218,8 @@ class _Job:
             "audit": {"seconds": round(time.monotonic() - start, 3)},
         }
         files.write_json(self.out / "timing.json", timing)
-        files.write_manifest(
-            self.out, self.inputs, ["audit.json", findings.CAUSES, *TAKEN, *written]
-        )
+        written += ["audit.json", findings.CAUSES, *TAKEN]
+        files.write_manifest(self.out, self.inputs, written)
 
     def _tokens(self, text: str) -> int:
         """How many tokens a text is, special ones aside."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -66,7 +67,7 @@ def _popularity(facts: Sequence[Fact]) -> tuple[list[str], list[str]]:
     edges = edges[edges < known.max()]  # equal numbers may leave fewer than three
     texts = [f"{edge:.6g}" for edge in edges]
     lowest = [f"up to {texts[0]}"] if texts else []
-    between = [f"{low} to {high}" for low, high in zip(texts, texts[1:], strict=False)]
+    between = [f"{low} to {high}" for low, high in pairwise(texts)]
     named = [*lowest, *between, f"above {texts[-1]}" if texts else f"{known.max():.6g}"]
     names = [
         NO_POPULARITY if value is None else named[int(np.searchsorted(edges, value))]
