@@ -1,4 +1,4 @@
-"""The rate by chance is that of permuting who shifted, and a known answer can be checked by hand."""
+"""The rate by chance is that of permuting who shifted within each category."""
 
 from __future__ import annotations
 

@@ -93,7 +93,12 @@ def test_later_reasons_overwrite_labels_but_not_counts() -> None:
         ("Oslo",), ["no information"] * 10, ["Answer: Oslo"] * 10, domain="Place", target=True
     )
     found = analyse([trained])["positive"]
-    assert [found[name] for name in ("non_refusal", "explosion", "target", "domain")] == [1, 0, 1, 1]
+    assert [found[name] for name in ("non_refusal", "explosion", "target", "domain")] == [
+        1,
+        0,
+        1,
+        1,
+    ]
     assert (found["explained"], found["labels"]) == (1, {"domain": 1})
 
 

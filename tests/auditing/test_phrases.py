@@ -10,7 +10,9 @@ from lorepack.auditing.phrases import Phrases
 from lorepack.text import RULES, Matcher
 
 TEXT = st.lists(
-    st.sampled_from(["the", "Paris", "par", "is", "New York", "York", "3.5", "ß", "京都", "c++", "."]),
+    st.sampled_from(
+        ["the", "Paris", "par", "is", "New York", "York", "3.5", "ß", "京都", "c++", "."]
+    ),
     max_size=6,
 ).map(" ".join)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from lorepack import files, folders
-from lorepack.auditing import findings, wordings
+from lorepack.auditing import findings, stored, wordings
 from lorepack.auditing.drift import Logprobs, Switch, neutral_drift
 from lorepack.auditing.pair import Pair
 from lorepack.auditing.result import AuditResult
@@ -124,6 +124,7 @@ def audit(
     )
     with folders.alone(job.out):
         if not files.is_complete(job.out, job.inputs):
+            stored.check(before.out, "lorepack probe")
             keep = job.keep_answers()
             files.make_room(job.out, job.inputs, lambda: _HELD, overwrite=overwrite or keep)
             job.run()

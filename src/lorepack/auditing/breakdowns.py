@@ -68,7 +68,8 @@ def _popularity(facts: Sequence[Fact]) -> tuple[list[str], list[str]]:
     texts = [f"{edge:.6g}" for edge in edges]
     lowest = [f"up to {texts[0]}"] if texts else []
     between = [f"{low} to {high}" for low, high in pairwise(texts)]
-    named = [*lowest, *between, f"above {texts[-1]}" if texts else f"{known.max():.6g}"]
+    ends = list(dict.fromkeys(f"{end:.6g}" for end in (known.min(), known.max())))
+    named = [*lowest, *between, f"above {texts[-1]}" if texts else " to ".join(ends)]
     names = [
         NO_POPULARITY if value is None else named[int(np.searchsorted(edges, value))]
         for value in values

@@ -34,6 +34,23 @@ def greedy(folder: Path, stage: str) -> Iterator[tuple[str, Greedy]]:
         raise damaged(path, stage, error) from error
 
 
+def check(folder: Path, stage: str) -> None:
+    """Refuse answers that are not whole, before work is spent that needs them; reads the footer.
+
+    Args:
+        folder: of the probe.
+        stage: what to run again.
+
+    Raises:
+        InputError: ``answers.parquet`` is missing or not whole.
+    """
+    path = folder / "answers.parquet"
+    try:
+        pq.read_metadata(path)
+    except (OSError, pa.ArrowException) as error:
+        raise damaged(path, stage, error) from error
+
+
 def damaged(path: Path, stage: str, error: BaseException) -> InputError:
     """The one-line error for a results file that is missing or not whole."""
     first = (str(error).splitlines() or [type(error).__name__])[0]
