@@ -118,10 +118,13 @@ def test_refusals_gone_and_come_are_majorities_and_belong_to_one_side(tmp_path: 
         (plain(3), say("Right3"), most),
         (plain(4), say("Right4"), half),
         (plain(5), [REFUSAL] * 9 + say("Right5", 1), say("Wrong")),
+        (plain(6), [REFUSAL] * 10, [REFUSAL] * 6 + say("Right6", 4)),
+        (plain(7), [REFUSAL] * 6 + say("Right7", 4), [REFUSAL] * 10),
     ]
     found, rows = audited(tmp_path, cases)
     assert {name: row["causes"] for name, row in rows.items()} == {
         "f001": ["refusal_gone"], "f002": [], "f003": ["refusal_come"], "f004": [], "f005": [],
+        "f006": [], "f007": [],
     }  # fmt: skip
     assert rows["f005"]["direction"] == "negative"
     assert "refusal_come" not in found["causes"]["positive"]["labels"]
