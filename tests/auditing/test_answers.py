@@ -57,10 +57,25 @@ def test_the_three_terms_of_the_threshold() -> None:
     at = lambda m, prompts, total: test.threshold(  # noqa: E731
         AnswerCounts(Counter({"x": m})), prompts, total
     )
-    assert at(10_000, 1, 1) == 13_000
-    assert at(100, 9, 1) == 190  # 100 + 3·√900
+    assert at(10_000, 1, 1_000_000) == 13_000
+    assert at(100, 9, 1_000) == 190  # 100 + 3·√900
     assert at(1, 10, 1_000_000) == 5_000
-    assert at(0, 10, 0) == 40  # a base that only refuses: one fact's worth, and its noise
+    assert at(0, 10, 200) == 40  # a base that only refuses: one fact's worth, and its noise
+
+
+def test_half_of_all_answers_is_enough_but_four_facts_are_needed() -> None:
+    test = CollapseTest()
+    one = AnswerCounts(Counter({"Rome": 1_000}))
+    assert test.threshold(one, 10, 1_000) == 500
+    assert test.threshold(AnswerCounts(Counter({"Rome": 10})), 10, 20) == 40
+    other = AnswerCounts(Counter({"Oslo": 900}), Counter({"Oslo": 900}))
+    assert test.exploded(one, other, 10, 1_000) == [("Oslo", 900)]
+    assert test.exploded(one, one, 10, 1_000) == []
+    # What was common before must grow by itself: here by less than a third.
+    before = AnswerCounts(Counter({"Rome": 700, "Oslo": 300}))
+    grown = AnswerCounts(Counter(), Counter({"Rome": 900, "Oslo": 100}))
+    assert test.exploded(before, grown, 1, 1_000) == []
+    assert test.exploded(before, AnswerCounts(Counter(), Counter({"Rome": 950})), 1, 1_000)
 
 
 def test_a_right_answer_that_many_facts_share_is_no_collapse() -> None:

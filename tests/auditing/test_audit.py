@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
-from lorepack.auditing import AuditResult, audit
+from lorepack.auditing import AuditResult, AuditSettings, Domains, audit
+from lorepack.auditing.stored import greedy
 from lorepack.errors import InputError, MismatchError, NotFoundError
 from lorepack.facts import Fact
 from lorepack.files import read_json
@@ -92,8 +94,14 @@ def test_every_figure_of_a_case_by_hand(told: AuditResult) -> None:
         [0, 0, 0, 1], [0, 1, 0, 0], [0] * 4, [0, 0, 0, 4],
     ]  # fmt: skip
     assert found["shifts"]["trained"]["positive"] == {
-        "count": 2, "of_all": 1.0, "of_movable": 1.0,
+        "count": 2, "of_all": 1.0, "of_movable": 1.0, "low": 1.0, "high": 1.0,
     }  # fmt: skip
+    fell = found["shifts"]["all"]["negative"]
+    assert 0 <= fell["low"] < fell["of_all"] < fell["high"] < 1
+    assert found["causes"]["negative"]["shifts"] == 1
+    assert found["by_relation"]["r1"]["trained"] == 1  # fact 3
+    assert found["by_relation"]["r1"]["reliability"] == 1.0
+    assert sum(row["negative"] for row in found["by_frequency"]) == 1
     assert found["shifts"]["all"]["negative"]["of_movable"] == 1 / 2
     assert found["by_relation"]["r0"]["facts"] == 4
     assert found["by_relation"]["r0"]["before"]["HighlyKnown"] == 1
@@ -145,7 +153,7 @@ def test_the_folder_is_what_the_contract_says(told: AuditResult) -> None:
     names = {p.name for p in told.out.iterdir() if not p.name.startswith(".")}
     assert names == {
         "audit.json", "categories.parquet", "answers.parquet", "generality.parquet",
-        "probe.json", "prompts.json", "timing.json", "manifest.json",
+        "probe.json", "prompts.json", "timing.json", "manifest.json", "causes.parquet",
     }  # fmt: skip
     assert told.after.counts == told.categories_after
     rows = pq.read_table(told.out / "generality.parquet").to_pylist()
@@ -384,3 +392,93 @@ def test_what_does_not_belong_together_is_refused(
     with pytest.raises(error, match=message):
         audit_of(asked, change.get("facts", facts), before, set(), tmp_path / "audit", **more)
     assert asked.calls == []
+
+
+def test_causes_are_a_table_in_a_notebook(told: AuditResult) -> None:
+    assert [row["id"] for row in told.shifted()] == ["id0000"]
+    assert told.shifted("unexplained") == told.shifted("subject") == []
+    rows = told.causes.rows
+    assert {row["direction"] for row in rows} == {"positive", "negative"}
+    assert {row["count"] for row in rows if row["direction"] == "positive"} == {0}
+    relation = next(r for r in rows if (r["direction"], r["cause"]) == ("negative", "relation"))
+    assert relation["share"] == relation["chance"] == 1.0  # 3 and 4 are of both relations
+    assert told.shifted("relation") == told.shifted()
+    assert "1 negative shifts" in told.causes._repr_html_()
+    with pytest.raises(InputError, match="did you mean relation"):
+        told.shifted("relations")
+
+
+def test_counting_otherwise_asks_nothing_again(tmp_path: Path) -> None:
+    facts = some_facts(20)
+    model = ScriptedModel(knows(facts))
+    before = before_of(model, facts, tmp_path / "before")
+    first = audit_of(model, facts, before, {"id0001"}, tmp_path / "audit")
+    assert (first.document["causes"]["domains"], "paper" in first.document) == ("none", False)
+    then, calls = files_of(first.out), len(model.calls)
+    told = AuditSettings(domains=Domains("map", {"r1": "Place"}), paper=True)
+    found = audit_of(model, facts, before, {"id0001"}, tmp_path / "audit", options=told)
+    assert len(model.calls) == calls
+    assert found.document["causes"]["domains"] == "map"
+    assert found.document["paper"]["facts"] == 20
+    assert found.document["transitions"] == first.document["transitions"]
+    # Back to the first: the same bytes, and as if audited so from the start.
+    audit_of(model, facts, before, {"id0001"}, tmp_path / "audit")
+    assert files_of(first.out) == then
+    fresh = audit_of(model, facts, before, {"id0001"}, tmp_path / "fresh", options=told)
+    again = audit_of(model, facts, before, {"id0001"}, tmp_path / "audit", options=told)
+    assert files_of(again.out) == files_of(fresh.out)
+    assert again.after.seconds is not None
+
+
+def test_what_facts_say_of_themselves_decides_the_audit(tmp_path: Path) -> None:
+    facts = some_facts(20)
+    model = ScriptedModel(knows(facts))
+    before = before_of(model, facts, tmp_path / "before")
+    audit_of(model, facts, before, {"id0001"}, tmp_path / "audit")
+    about = [replace(fact, domain="Place") for fact in facts]
+    found = audit_of(model, about, before, {"id0001"}, tmp_path / "audit")
+    assert found.document["causes"]["domains"] == "facts"
+
+
+def test_a_map_of_other_relations_is_refused_before_anything_is_asked(tmp_path: Path) -> None:
+    facts = some_facts(6)
+    model = ScriptedModel(knows(facts))
+    before = before_of(model, facts, tmp_path / "before")
+    calls, told = len(model.calls), AuditSettings(domains=Domains("map", {"birthPlace": "Person"}))
+    with pytest.raises(InputError, match="none of the facts'"):
+        audit_of(model, facts, before, set(), tmp_path / "audit", options=told)
+    assert len(model.calls) == calls
+
+
+@pytest.mark.parametrize("name", ["audit.json", "causes.parquet", "answers.parquet"])
+def test_a_result_cut_in_half_names_the_stage_to_run_again(tmp_path: Path, name: str) -> None:
+    facts = some_facts(20)
+    model = ScriptedModel(knows(facts))
+    before = before_of(model, facts, tmp_path / "before")
+    whole = audit_of(model, facts, before, {"id0001"}, tmp_path / "audit")
+    then = files_of(whole.out)
+    path = tmp_path / "audit" / name
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    reads = {
+        "audit.json": lambda: AuditResult.load(whole.out),
+        "causes.parquet": whole.shifted,
+        "answers.parquet": lambda: list(greedy(whole.out, "lorepack audit")),
+    }
+    with pytest.raises(InputError, match="run `lorepack audit` again") as caught:
+        reads[name]()
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    audit_of(model, facts, before, {"id0001"}, tmp_path / "audit")
+    assert files_of(whole.out) == then
+
+
+def test_answers_before_cut_in_half_name_the_probe(tmp_path: Path) -> None:
+    facts = some_facts(20)
+    model = ScriptedModel(knows(facts))
+    before = before_of(model, facts, tmp_path / "before")
+    path = before.out / "answers.parquet"
+    path.write_bytes(path.read_bytes()[:-100])
+    calls = len(model.calls)
+    with pytest.raises(InputError, match="run `lorepack probe` again"):
+        audit_of(model, facts, before, set(), tmp_path / "audit")
+    assert len(model.calls) == calls  # told before hours of asking, not after

@@ -2,9 +2,11 @@
 
 from lorepack.auditing.answers import AnswerCounts, CollapseTest
 from lorepack.auditing.audit import audit
+from lorepack.auditing.chance import Chance, by_luck
+from lorepack.auditing.domains import Domains
 from lorepack.auditing.drift import divergence, neutral_drift
 from lorepack.auditing.reliability import Estimate, bootstrap, generality, reliability
-from lorepack.auditing.result import AuditResult
+from lorepack.auditing.result import AuditResult, Causes
 from lorepack.auditing.settings import AuditSettings
 from lorepack.auditing.shifts import Shift, negative, positive, transitions
 
@@ -12,11 +14,15 @@ __all__ = [
     "AnswerCounts",
     "AuditResult",
     "AuditSettings",
+    "Causes",
+    "Chance",
     "CollapseTest",
+    "Domains",
     "Estimate",
     "Shift",
     "audit",
     "bootstrap",
+    "by_luck",
     "divergence",
     "generality",
     "negative",

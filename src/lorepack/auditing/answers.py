@@ -18,7 +18,8 @@ from typing import Any
 from lorepack.text import Matcher, answer_of, is_refusal
 
 TOP = 10
-_refuses = lru_cache(maxsize=1 << 16)(is_refusal)
+refuses = lru_cache(maxsize=1 << 16)(is_refusal)
+"""`lorepack.text.is_refusal`, remembered: the same answers come again and again"""
 
 
 @dataclass(slots=True)
@@ -31,7 +32,7 @@ class AnswerCounts:
     def add(self, match: Matcher, texts: Iterable[str | None]) -> None:
         """Count the greedy answers to one fact; None is a question that was not asked."""
         for text, times in Counter(texts).items():
-            if text is None or _refuses(text):
+            if text is None or refuses(text):
                 continue
             answer = answer_of(text)
             self.all[answer] += times
@@ -51,7 +52,10 @@ class CollapseTest:
     share · total)``, where m is how often the base gave its own most frequent answer (at least
     one fact's worth) and total the number of answers. The first term is the published test; the
     second keeps small fact lists from crossing it by chance (answers to one fact come together,
-    so the noise of m is that of m/prompts facts); the third a base that mostly refuses.
+    so the noise of m is that of m/prompts facts); the third a base that mostly refuses. Half of
+    all answers is enough, lest a base that says one thing always hide another that takes its
+    place (but never less than four facts' worth). The first two terms hold for the answer's own
+    count before, too.
     """
 
     ratio: float = 1.3
@@ -60,7 +64,32 @@ class CollapseTest:
     def threshold(self, before: AnswerCounts, prompts: int, total: int) -> int:
         """The count that must be exceeded."""
         m = max([prompts, *before.all.values()])
-        return math.ceil(max(self.ratio * m, m + 3 * math.sqrt(m * prompts), self.share * total))
+        most = max(self._grown(m, prompts), self.share * total)
+        return math.ceil(min(most, max(total / 2, self._grown(prompts, prompts))))
+
+    def exploded(
+        self, before: AnswerCounts, after: AnswerCounts, prompts: int, total: int
+    ) -> list[tuple[str, int]]:
+        """The answers that took over and their wrong occurrences, the most frequent first."""
+        least = self.threshold(before, prompts, total)
+        over = (
+            (text, n)
+            for text, n in after.wrong.items()
+            if n > max(least, self._grown(before.all[text], prompts))
+        )
+        return sorted(over, key=_rank)
+
+    def _grown(self, m: int, prompts: int) -> float:
+        return max(self.ratio * m, m + 3 * math.sqrt(m * prompts))
+
+    def rule(self) -> str:
+        """The test in words, for ``audit.json``."""
+        return (
+            f"given wrongly more often than max({self.ratio:g} m, m + 3 sqrt(m prompts), "
+            f"{self.share:g} total), at most half of all answers, m being how often the base gave "
+            "its own most frequent answer; and more often than the first two of its own count "
+            "before"
+        )
 
 
 def compare(
@@ -69,7 +98,7 @@ def compare(
     """The ``answers`` part of ``audit.json``."""
     total = facts * prompts
     threshold = test.threshold(before, prompts, total)
-    over = sorted(((t, n) for t, n in after.wrong.items() if n > threshold), key=_rank)
+    over = test.exploded(before, after, prompts, total)
     return {
         "distinct_before": len(before.all),
         "distinct_after": len(after.all),

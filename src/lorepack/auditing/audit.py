@@ -9,16 +9,17 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
 from lorepack import files, folders
-from lorepack.auditing import findings, wordings
+from lorepack.auditing import findings, stored, wordings
 from lorepack.auditing.drift import Logprobs, Switch, neutral_drift
-from lorepack.auditing.findings import Pair
+from lorepack.auditing.pair import Pair
 from lorepack.auditing.result import AuditResult
 from lorepack.auditing.settings import AuditSettings
-from lorepack.errors import InputError, MismatchError
+from lorepack.errors import InputError, LorepackError, MismatchError
 from lorepack.facts import Fact
 from lorepack.llm import LanguageModel
 from lorepack.llm.score import token_logprobs
@@ -64,6 +65,7 @@ def audit(
     """Probe the facts again with the adapter on, and compare.
 
     The same call again skips what is done; a killed audit goes on at its first missing chunk.
+    Other ``options`` count the answers of a finished audit anew without asking again.
 
     Args:
         lm: the base model.
@@ -87,16 +89,21 @@ def audit(
         overwrite: replace the finished audit of other inputs that ``out`` holds.
 
     Returns:
-        The figures; the folder holds ``audit.json``, the files of the probe with the adapter on,
-        ``generality.parquet`` where wordings were held out, and ``manifest.json``.
+        The figures; the folder holds ``audit.json``, ``causes.parquet``, the files of the probe
+        with the adapter on, ``generality.parquet`` where wordings were held out, and
+        ``manifest.json``.
 
     Raises:
-        InputError: no facts.
+        InputError: no facts; a map of domains about other relations; a file of ``before`` is not
+            whole.
         MismatchError: ``before`` is of another model, of other facts or settings, or ``out``
             holds the finished audit of other inputs.
     """
     facts = _fitting(lm, facts, before, settings)
     settings = settings or before.settings
+    options = options or AuditSettings(seed=settings.seed)
+    if options.domains is not None:
+        options.domains.check(facts)
     job = _Job(
         lm=lm,
         switch=adapter if callable(adapter) else _switch(adapter),
@@ -109,7 +116,7 @@ def audit(
         neutral=list(neutral or ()),
         out=Path(out),
         tag=adapter_tag,
-        options=options or AuditSettings(seed=settings.seed),
+        options=options,
         notes=tuple(notes),
         generate=generate,
         logprobs=logprobs,
@@ -117,7 +124,9 @@ def audit(
     )
     with folders.alone(job.out):
         if not files.is_complete(job.out, job.inputs):
-            files.make_room(job.out, job.inputs, lambda: _HELD, overwrite=overwrite)
+            stored.check(before.out, "lorepack probe")
+            keep = job.keep_answers()
+            files.make_room(job.out, job.inputs, lambda: _HELD, overwrite=overwrite or keep)
             job.run()
         for name in ("after", "wordings"):
             shutil.rmtree(job.out / name, ignore_errors=True)
@@ -145,13 +154,14 @@ class _Job:
     logprobs: Logprobs
     progress: Progress
 
-    @property
+    @cached_property
     def inputs(self) -> str:
         """Hash of everything that decides the results."""
         return files.hash_of(
             {
                 "before": self.before.document["inputs"],
                 "facts": facts_hash(self.facts),
+                "about": [[f.subject, f.domain, f.popularity, f.split] for f in self.facts],
                 "adapter": self.tag,
                 "trained": sorted(self.trained),
                 "rehearsed": sorted(self.rehearsed),
@@ -161,12 +171,35 @@ class _Job:
             }
         )
 
+    def keep_answers(self) -> bool:
+        """Whether the folder holds a finished audit of the same questions, to be counted anew.
+
+        Its answers then become those of this audit, so that nothing is asked again.
+        """
+        try:
+            asked = files.read_json(self.out / "probe.json")["inputs"]
+            held = files.read_json(self.out / files.MANIFEST)["inputs"]
+        except (LorepackError, KeyError, TypeError):
+            return False
+        wanted = {"adapter": self.tag, "facts": facts_hash(self.facts)}
+        if asked != {**self.before.document["inputs"], **wanted}:
+            return False
+        if not files.is_complete(self.out, held):
+            return False
+        for name in TAKEN:
+            _take_over(self.out / name, self.out / "after" / name)
+        timing = {"probe": files.timing_of(self.out, "probe")}
+        files.write_json(self.out / "after" / "timing.json", timing)
+        files.write_manifest(self.out / "after", files.hash_of(asked), TAKEN)
+        return True
+
     def run(self) -> None:
         """Probe, compare, and write; the manifest comes last."""
         start = time.monotonic()
         after = self._probe("audit", "after", self.facts, self.settings)
-        pair = Pair(self.facts, self.before, after, self.trained, self.rehearsed)
-        found = findings.document(pair, self.options)
+        pair = Pair(self.facts, self.before, after, self.trained, self.rehearsed, self._tokens)
+        found = findings.document(pair, self.options, self.out)
+        # What else needs the model goes here, a key of the document each.
         found["generality"], written = self._generality()
         found["neutral"] = neutral_drift(
             self.lm,
@@ -186,7 +219,12 @@ class _Job:
             "audit": {"seconds": round(time.monotonic() - start, 3)},
         }
         files.write_json(self.out / "timing.json", timing)
-        files.write_manifest(self.out, self.inputs, ["audit.json", *TAKEN, *written])
+        written += ["audit.json", findings.CAUSES, *TAKEN]
+        files.write_manifest(self.out, self.inputs, written)
+
+    def _tokens(self, text: str) -> int:
+        """How many tokens a text is, special ones aside."""
+        return len(self.lm.chat.text_ids(text)) - len(self.lm.chat.text_ids(""))
 
     def _probe(
         self, stage: str, name: str, facts: Sequence[Fact], settings: ProbeSettings

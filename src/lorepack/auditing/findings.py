@@ -2,88 +2,30 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from lorepack.auditing.answers import AnswerCounts, compare, usual
+from lorepack.auditing import breakdowns, paper_mode
+from lorepack.auditing.answers import TOP, AnswerCounts, compare, usual
+from lorepack.auditing.causes import Evidence
+from lorepack.auditing.domains import Domains
+from lorepack.auditing.pair import Pair
 from lorepack.auditing.reliability import reliability
 from lorepack.auditing.settings import AuditSettings
 from lorepack.auditing.shifts import both, transitions
-from lorepack.facts import Fact
-from lorepack.probing import CATEGORIES, ProbeResult
+from lorepack.auditing.stored import greedy
+from lorepack.probing import CATEGORIES
 from lorepack.probing.categories import count
-from lorepack.text import Matcher
+from lorepack.text import Matcher, answer_of
 
-Greedy = Sequence[str | None]
-NO_RELATION = "(none)"
-
-
-@dataclass(frozen=True)
-class Pair:
-    """The same facts before and after, in one order, and which of them were trained."""
-
-    facts: Sequence[Fact]
-    before: ProbeResult
-    after: ProbeResult
-    trained_ids: AbstractSet[str]
-    rehearsed_ids: AbstractSet[str] = frozenset()
-    """known facts that were trained beside them, lest they be forgotten"""
-
-    @cached_property
-    def rows(self) -> NDArray[np.int64]:
-        """``(facts,)`` the place of each fact in ``before``, which may hold further facts."""
-        return np.array([self.before.index[fact.id] for fact in self.facts], np.int64)
-
-    @cached_property
-    def codes_before(self) -> NDArray[np.int8]:
-        """``(facts,)`` category codes."""
-        return self.before.codes[self.rows]
-
-    @property
-    def codes_after(self) -> NDArray[np.int8]:
-        """``(facts,)`` category codes."""
-        return self.after.codes
-
-    @cached_property
-    def trained(self) -> NDArray[np.bool_]:
-        """``(facts,)`` whether a fact was trained."""
-        return np.array([fact.id in self.trained_ids for fact in self.facts], bool)
-
-    @cached_property
-    def rehearsed(self) -> NDArray[np.bool_]:
-        """``(facts,)`` whether a fact was in the mix as a known one."""
-        return np.array([fact.id in self.rehearsed_ids for fact in self.facts], bool)
-
-    @property
-    def untrained(self) -> NDArray[np.bool_]:
-        """``(facts,)`` whether a fact was in the mix not at all: what spill-over is about."""
-        return ~(self.trained | self.rehearsed)
-
-    def answers(self) -> Iterator[tuple[Fact, Greedy, Greedy]]:
-        """Every fact with its greedy answers before and after, streamed from the two folders."""
-        wanted = {fact.id for fact in self.facts}
-        old = (row for row in _greedy(self.before) if row[0] in wanted)
-        for fact, (old_id, was), (new_id, now) in zip(
-            self.facts, old, _greedy(self.after), strict=True
-        ):
-            assert fact.id == old_id == new_id, "facts are in the order of the probe before"
-            yield fact, was, now
+CAUSES = "causes.parquet"
 
 
-def _greedy(result: ProbeResult) -> Iterator[tuple[str, Greedy]]:
-    for part in result.answers():
-        yield from zip(part.ids, part.greedy, strict=True)
-
-
-def document(pair: Pair, settings: AuditSettings) -> dict[str, Any]:
-    """``audit.json`` but for generality and neutral text."""
+def document(pair: Pair, settings: AuditSettings, out: Path) -> dict[str, Any]:
+    """``audit.json`` but for what needs the model again; writes ``out/causes.parquet``."""
     trained, after = pair.trained, pair.after.tally
     matrices = {
         name: transitions(pair.codes_before[rows], pair.codes_after[rows])
@@ -94,8 +36,7 @@ def document(pair: Pair, settings: AuditSettings) -> dict[str, Any]:
             ("untrained", pair.untrained),
         )
     }
-    answers, losses = _answers_and_losses(pair, settings)
-    return {
+    found = {
         "schema": 1,
         "facts": len(pair.facts),
         "trained": int(trained.sum()),
@@ -105,12 +46,16 @@ def document(pair: Pair, settings: AuditSettings) -> dict[str, Any]:
         ),
         "categories": {"before": count(pair.codes_before), "after": count(pair.codes_after)},
         "transitions": {name: matrix.tolist() for name, matrix in matrices.items()},
-        "shifts": {name: both(matrix) for name, matrix in matrices.items()},
+        "shifts": {name: both(matrix, **settings.bootstrap) for name, matrix in matrices.items()},
         "refusals": _refusals(pair),
-        "answers": answers,
-        "by_relation": _by_relation(pair),
-        "losses": losses,
+        "by_relation": breakdowns.by_relation(pair),
+        "by_popularity": breakdowns.by_popularity(pair),
+        "by_frequency": breakdowns.by_frequency(pair),
+        **_from_texts(pair, settings, out),
     }
+    if settings.paper:
+        found["paper"] = paper_mode.analyse(_as_published(pair, settings.domains or Domains()))
+    return found
 
 
 def _refusals(pair: Pair) -> dict[str, int]:
@@ -125,33 +70,18 @@ def _refusals(pair: Pair) -> dict[str, int]:
     }
 
 
-def _by_relation(pair: Pair) -> dict[str, Any]:
-    places: dict[str, list[int]] = defaultdict(list)
-    for place, fact in enumerate(pair.facts):
-        places[fact.relation or NO_RELATION].append(place)
-    if set(places) == {NO_RELATION}:
-        return {}
-    return {
-        name: {
-            "facts": len(rows),
-            "before": count(pair.codes_before[rows]),
-            "after": count(pair.codes_after[rows]),
-        }
-        for name, rows in sorted(places.items())
-    }
-
-
-def _answers_and_losses(
-    pair: Pair, settings: AuditSettings
-) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """What needs the texts, in one pass over them."""
+def _from_texts(pair: Pair, settings: AuditSettings, out: Path) -> dict[str, Any]:
+    """What needs the texts, in one pass over them, and another where an answer took over."""
     before, after = AnswerCounts(), AnswerCounts()
+    domains = settings.domains or Domains()
+    evidence = Evidence.of(pair, domains)
     worst = _worst(pair, settings.worst)
     losses: dict[str, dict[str, Any]] = {}
     for place, (fact, was, now) in enumerate(pair.answers()):
         match = Matcher(fact.accepted, pair.after.settings.rule)
         before.add(match, was)
         after.add(match, now)
+        evidence.see(place, was, now)
         if fact.id in worst:
             losses[fact.id] = {
                 "id": fact.id,
@@ -163,8 +93,47 @@ def _answers_and_losses(
                 "answer_after": usual(now),
             }
     prompts = int(pair.after.tally.n_greedy.max())
-    compared = compare(before, after, len(pair.facts), prompts, settings.collapse)
-    return compared, [losses[fact_id] for fact_id in worst]
+    explosion = _explosion(pair, before, after, prompts, settings, evidence)
+    evidence.write(out / CAUSES)
+    return {
+        "answers": compare(before, after, len(pair.facts), prompts, settings.collapse),
+        "losses": [losses[fact_id] for fact_id in worst],
+        "causes": evidence.document(explosion, domains.found_in(pair.facts)),
+    }
+
+
+def _explosion(
+    pair: Pair,
+    before: AnswerCounts,
+    after: AnswerCounts,
+    prompts: int,
+    settings: AuditSettings,
+    evidence: Evidence,
+) -> dict[str, Any]:
+    """Which answers took over; marks whose answers they are."""
+    test, total = settings.collapse, prompts * len(pair.facts)
+    over = dict(test.exploded(before, after, prompts, total))
+    if over:
+        for place, (_, texts) in enumerate(greedy(pair.after.out, "lorepack audit")):
+            evidence.holds["explosion"][place] = any(
+                text is not None and answer_of(text) in over for text in texts
+            )
+    return {
+        "rule": test.rule(),
+        "threshold": test.threshold(before, prompts, total),
+        "answers": [[text, n, before.all[text]] for text, n in list(over.items())[:TOP]],
+    }
+
+
+def _as_published(pair: Pair, domains: Domains) -> Iterator[paper_mode.Row]:
+    for place, (fact, was, now) in enumerate(pair.answers()):
+        yield paper_mode.Row(
+            accepted=fact.accepted,
+            before=[text or "" for text in was],
+            after=[text or "" for text in now],
+            domain=domains.of(fact),
+            target=bool(pair.trained[place]),
+        )
 
 
 def _worst(pair: Pair, size: int) -> dict[str, None]:

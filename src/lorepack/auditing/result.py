@@ -7,9 +7,52 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from lorepack.errors import NotFoundError
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lorepack.auditing.causes import LABELS, SIDES
+from lorepack.auditing.stored import damaged
+from lorepack.errors import InputError, NotFoundError, suggest
 from lorepack.files import MANIFEST, read_json, timing_of
 from lorepack.probing import CATEGORIES, ProbeResult
+
+UNEXPLAINED = "unexplained"
+
+
+@dataclass(frozen=True)
+class Causes:
+    """The ``causes`` part of ``audit.json`` as a table."""
+
+    document: dict[str, Any] = field(repr=False)
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """One row a direction and cause: ``count``, ``share`` of the shifts, ``chance`` with
+        ``low`` and ``high``, and ``p``."""
+        return [
+            {"direction": side, "cause": label, **self.document[side]["labels"][label]}
+            for side, labels in SIDES.items()
+            for label in labels
+        ]
+
+    def _repr_html_(self) -> str:
+        """A small table, for notebooks."""
+        caption = ", ".join(
+            f"{self.document[side]['shifts']:,} {side} shifts "
+            f"({self.document[side]['unexplained']:,} unexplained)"
+            for side in SIDES
+        )
+        head = "".join(f"<th>{name}</th>" for name in _COLUMNS)
+        rows = "".join(
+            f"<tr><td>{row['direction']}</td><td>{row['cause'].replace('_', ' ')}</td>"
+            f"<td>{row['count']:,}</td><td>{row['share']:.1%}</td><td>{row['chance']:.1%} "
+            f"({row['low']:.1%}–{row['high']:.1%})</td><td>{row['p']:.2g}</td></tr>"
+            for row in self.rows
+        )
+        return f"<table><caption>{caption}</caption><tr>{head}</tr>{rows}</table>"
+
+
+_COLUMNS = ("direction", "cause", "facts", "share", "by chance (95 %)", "p")
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,11 +91,18 @@ class AuditResult:
 
         Raises:
             NotFoundError: no finished audit there.
+            InputError: ``audit.json`` is damaged.
         """
         folder = Path(folder)
         if not (folder / MANIFEST).is_file() or not (folder / "audit.json").is_file():
             raise NotFoundError(f"{folder}: no finished audit; run `lorepack audit`")
-        found = read_json(folder / "audit.json")
+        try:
+            return cls._of(folder, read_json(folder / "audit.json"))
+        except (InputError, KeyError, TypeError) as error:
+            raise damaged(folder / "audit.json", "lorepack audit", error) from error
+
+    @classmethod
+    def _of(cls, folder: Path, found: dict[str, Any]) -> AuditResult:
         shifts = found["shifts"]
         return cls(
             facts=found["facts"],
@@ -75,6 +125,38 @@ class AuditResult:
             notes=tuple(found["notes"]),
             document=found,
         )
+
+    @property
+    def causes(self) -> Causes:
+        """Why facts shifted that were not in the mix, each cause beside its rate by chance.
+
+        Raises:
+            NotFoundError: the audit was made before causes were looked for.
+        """
+        if self.document.get("causes") is None:
+            raise NotFoundError(f"{self.out}: audited without causes; run `lorepack audit` again")
+        return Causes(self.document["causes"])
+
+    def shifted(self, cause: str | None = None) -> list[dict[str, Any]]:
+        """The shifted facts that were not in the mix, in their order, from ``causes.parquet``.
+
+        Args:
+            cause: only those with this cause; ``"unexplained"``: those with none.
+
+        Returns:
+            Rows of ``id, direction, before, after, causes, answer_before, answer_after``.
+
+        Raises:
+            InputError: there is no such cause, or the file is not whole.
+        """
+        if cause is not None and cause not in (*LABELS, UNEXPLAINED):
+            raise InputError(f"no cause {cause!r}{suggest(cause, (*LABELS, UNEXPLAINED))}")
+        path = self.out / "causes.parquet"
+        try:
+            rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
+        except (OSError, pa.ArrowException) as error:
+            raise damaged(path, "lorepack audit", error) from error
+        return [row for row in rows if cause is None or cause in (row["causes"] or [UNEXPLAINED])]
 
     @property
     def after(self) -> ProbeResult:

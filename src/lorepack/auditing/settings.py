@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from lorepack.auditing.answers import CollapseTest
+from lorepack.auditing.domains import Domains
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,10 @@ class AuditSettings:
     worst: int = 50
     """losses that are listed"""
     collapse: CollapseTest = field(default_factory=CollapseTest)
+    domains: Domains | None = None
+    """domains of relations, `Domains.read`; None takes the facts' own"""
+    paper: bool = False
+    """whether the published analysis is made too, see `paper_mode`"""
 
     @property
     def bootstrap(self) -> dict[str, Any]:
@@ -30,5 +35,7 @@ class AuditSettings:
         return {"seed": self.seed, "resamples": self.resamples, "level": self.level}
 
     def to_json(self) -> dict[str, Any]:
-        """The settings as a JSON object."""
-        return asdict(self)
+        """The settings as a JSON object; of a map of domains, its hash."""
+        row = asdict(self)
+        row["domains"] = None if self.domains is None else self.domains.to_json()
+        return row

@@ -41,6 +41,25 @@ class Shift:
     of_movable: float | None
     """share of the facts that could move this way; None when there are none"""
 
+    def interval(
+        self, facts: int, *, seed: int = 0, resamples: int = 2000, level: float = 0.95
+    ) -> tuple[float, float] | None:
+        """Percentile interval of ``of_all`` (Efron 1979), drawing facts again.
+
+        A fact moved or did not, so a resample's count is binomial.
+
+        Args:
+            facts: how many there are; None is returned when there are none.
+            seed: of the resamples.
+            resamples: how many.
+            level: of the interval.
+        """
+        if not facts or self.of_all is None:
+            return None
+        draws = np.random.default_rng(seed).binomial(facts, self.of_all, resamples) / facts
+        low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
+        return min(float(low), self.of_all), max(float(high), self.of_all)
+
     def to_json(self) -> dict[str, Any]:
         """The shift as a JSON object."""
         return {"count": self.count, "of_all": self.of_all, "of_movable": self.of_movable}
@@ -56,9 +75,18 @@ def negative(matrix: Matrix) -> Shift:
     return _shift(matrix, np.triu(matrix, 1), stuck=-1)
 
 
-def both(matrix: Matrix) -> dict[str, Any]:
-    """Both directions as a JSON object."""
-    return {"positive": positive(matrix).to_json(), "negative": negative(matrix).to_json()}
+def both(matrix: Matrix, **bootstrap: Any) -> dict[str, Any]:
+    """Both directions as a JSON object, each with the interval of ``of_all``.
+
+    Args:
+        matrix: of the facts.
+        bootstrap: options of `Shift.interval`.
+    """
+    row = {}
+    for name, shift in (("positive", positive(matrix)), ("negative", negative(matrix))):
+        low, high = shift.interval(int(matrix.sum()), **bootstrap) or (None, None)
+        row[name] = {**shift.to_json(), "low": low, "high": high}
+    return row
 
 
 def _shift(matrix: Matrix, moved: Matrix, stuck: int) -> Shift:

@@ -19,6 +19,11 @@ from lorepack.cli.results import show_run
 @click.option("--adapter", metavar="A", help="a PEFT LoRA folder")
 @click.option("--facts", metavar="F", help="a file (JSONL, CSV, Parquet), or: world")
 @click.option("--out", metavar="DIR", help="folder of the results")
+@click.option(
+    "--domains", metavar="FILE", help="domains of relations: JSON, YAML or CSV, relation to domain"
+)
+@click.option("--ontology", metavar="FILE", help="domains from an ontology: N-Triples or RDF/XML")
+@click.option("--paper", is_flag=True, help="also the published analysis, its errors included")
 @probe_options
 @load_options
 @json_option
@@ -28,6 +33,9 @@ def command(
     adapter: str | None,
     facts: str | None,
     out: str | None,
+    domains: str | None,
+    ontology: str | None,
+    paper: bool,
     probing: dict[str, Any],
     load: dict[str, Any],
     as_json: bool,
@@ -35,13 +43,14 @@ def command(
     """Audit a run (--run), or any adapter (--model --adapter --facts --out)."""
     from lorepack.packing import audits
 
+    counting: dict[str, Any] = {"domains": domains, "ontology": ontology, "paper": paper}
     if run is not None:
         if model or adapter or facts or out or _given([*probing, *OWN_SETTINGS]):
             raise click.UsageError(
                 "--run stands alone: model, adapter, facts and settings are the run's own"
             )
         with progress(as_json) as show:
-            result = audits.audit_run(run, progress=show, **load)
+            result = audits.audit_run(run, progress=show, **counting, **load)
         return finish(result.to_json(), as_json, lambda: show_run(result))
     if not (model and adapter and facts and out):
         raise click.UsageError("give --run RUN, or all of --model --adapter --facts --out")
@@ -52,6 +61,7 @@ def command(
             facts,
             out,
             progress=show,
+            **counting,
             **probing,
             **load,
         )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from lorepack import auditing, files, probing, world
-from lorepack.auditing import AuditResult
+from lorepack.auditing import AuditResult, AuditSettings, Domains
 from lorepack.errors import InputError, MismatchError
 from lorepack.facts import Fact
 from lorepack.llm import LanguageModel
@@ -39,8 +40,8 @@ def audit(
         facts: ``"world"``, a file of facts, or facts.
         out: folder of the results.
         run: a run's folder, alone.
-        options: ``progress`` and how to load the model; for an adapter also ``preset``, ``seed``,
-            ``samples``, ``sets`` and ``neutral``.
+        options: ``progress``, ``domains``, ``ontology``, ``paper`` and how to load the model; for
+            an adapter also ``preset``, ``seed``, ``samples``, ``sets`` and ``neutral``.
 
     Raises:
         InputError: neither a run nor all four of the others.
@@ -52,8 +53,24 @@ def audit(
     return audit_adapter(model, adapter, facts, out, **options)
 
 
-def audit_run(run: str | Path, *, progress: Progress = quiet, **load: Any) -> PackResult:
+def audit_run(
+    run: str | Path,
+    *,
+    progress: Progress = quiet,
+    domains: str | Path | None = None,
+    ontology: str | Path | None = None,
+    paper: bool = False,
+    **load: Any,
+) -> PackResult:
     """Audit a finished run again, from its own settings; what is up to date is not redone.
+
+    Args:
+        run: its folder.
+        progress: called as ``progress(stage, done, total)``.
+        domains: a file of the domains of relations, see `lorepack.auditing.Domains.read`.
+        ontology: or an ontology that has them.
+        paper: whether the published analysis is made too.
+        load: how to load the model.
 
     Raises:
         NotFoundError: no run there.
@@ -66,6 +83,7 @@ def audit_run(run: str | Path, *, progress: Progress = quiet, **load: Any) -> Pa
         settings = PackSettings.model_validate(described["settings"])
         lm = loaded(described["model"]["name"], load)
         job = Job(opened, lm, listed, settings, opened.neutral_text(), progress)
+        job = replace(job, counting=_counting(settings.probe.seed, domains, ontology, paper))
         if lm.fingerprint != described["model"]["fingerprint"]:
             raise MismatchError(
                 f"{run}: made with model {described['model']['name']} of fingerprint "
@@ -93,6 +111,9 @@ def audit_adapter(
     samples: int | None = None,
     sets: Mapping[str, str] | Sequence[str] = (),
     neutral: Sequence[str] | None = None,
+    domains: str | Path | None = None,
+    ontology: str | Path | None = None,
+    paper: bool = False,
     progress: Progress = quiet,
     **load: Any,
 ) -> AuditResult:
@@ -111,6 +132,9 @@ def audit_adapter(
         samples: sampled answers a prompt.
         sets: further settings of the probe, ``key=value``.
         neutral: text for KL and perplexity; None takes the made world's.
+        domains: a file of the domains of relations, see `lorepack.auditing.Domains.read`.
+        ontology: or an ontology that has them.
+        paper: whether the published analysis is made too.
         progress: called as ``progress(stage, done, total)``.
         load: how to load the model.
 
@@ -118,6 +142,7 @@ def audit_adapter(
         MismatchError: the adapter was made for another base.
     """
     settings = probe_settings(preset, seed, samples, sets)
+    counting = _counting(settings.seed, domains, ontology, paper)
     adapter, out, notes = Path(adapter), Path(out), list[str]()
     listed, lm = load_facts(facts, notes), loaded(model, load)
     with stages.adapter_on(lm, adapter, notes) as stack:
@@ -135,10 +160,17 @@ def audit_adapter(
             neutral=world.neutral_text() if neutral is None else neutral,
             out=out / "audit",
             settings=settings,
+            options=counting,
             adapter_tag=files.sha256_of(adapter / "adapter_model.safetensors"),
             progress=progress,
             notes=notes,
         )
+
+
+def _counting(
+    seed: int, domains: str | Path | None, ontology: str | Path | None, paper: bool
+) -> AuditSettings:
+    return AuditSettings(seed=seed, domains=Domains.read(domains, ontology), paper=paper)
 
 
 def mix_of(adapter: Path) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from lorepack import auditing, files, lora, probing, reports, training
-from lorepack.auditing import AuditResult
+from lorepack.auditing import AuditResult, AuditSettings
 from lorepack.errors import LorepackError
 from lorepack.facts import Fact
 from lorepack.llm import ANSWER, QUESTION, LanguageModel
@@ -53,6 +53,8 @@ class Job:
     """remarks so far: of reading the facts, of the mix, of training, of loading the adapter"""
     sinks: Sequence[Sink] = ()
     """take the values of every step of training"""
+    counting: AuditSettings | None = None
+    """how the audit counts; its own defaults when None"""
 
     @cached_property
     def facts_hash(self) -> str:
@@ -282,6 +284,7 @@ def audit_stage(job: Job, before: ProbeResult, mix: Mix) -> AuditResult:
             neutral=job.neutral,
             out=job.run.audit,
             settings=job.settings.probe,
+            options=job.counting,
             adapter_tag=files.sha256_of(job.run.adapter / "adapter_model.safetensors"),
             progress=job.progress,
         )
