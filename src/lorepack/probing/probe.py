@@ -16,7 +16,7 @@ from lorepack.errors import InputError
 from lorepack.facts import Fact
 from lorepack.llm import QUESTION, LanguageModel
 from lorepack.probing import store
-from lorepack.probing.asking import Generate, Progress, choose_for, collect
+from lorepack.probing.asking import Answers, Generate, Progress, choose_for, collect
 from lorepack.probing.categories import count, label
 from lorepack.probing.prompts import Prompts
 from lorepack.probing.result import ProbeResult
@@ -116,28 +116,26 @@ class _Job:
     def run(self) -> Tally:
         """Ask chunk by chunk; what is on disk already is not asked again."""
         parts = []
-        for number, part in enumerate(self._cut()):
-            path = self.out / "chunks" / f"{number:06d}.parquet"
-            self._chunk(number, part, path)
+        for number, part in enumerate(self.cut()):
+            path = self.path(number)
+            self._chunk(number, part)
             self.chunks.append(path)
             for answers in store.read_answers(path):
                 parts.append(tally(part[: len(answers)], answers, *self._counting()))
                 part = part[len(answers) :]
         return Tally.joined(parts)
 
-    def _cut(self) -> Iterator[Sequence[Fact]]:
+    def cut(self) -> Iterator[Sequence[Fact]]:
+        """The facts, a chunk at a time."""
         size = self.settings.chunk
         return (self.facts[i : i + size] for i in range(0, len(self.facts), size))
 
     def _counting(self) -> tuple[str, int]:
         return self.settings.rule, self.settings.samples
 
-    def _chunk(self, number: int, part: Sequence[Fact], path: Path) -> None:
-        mark = {"inputs": self.inputs_hash, "chunk": self.settings.chunk, "number": number}
-        found = store.read_chunk(path)
-        if found is not None and found[0] == mark | {"seconds": found[0].get("seconds")}:
-            assert found[1] == len(part)
-            self.seconds += found[0]["seconds"]
+    def _chunk(self, number: int, part: Sequence[Fact]) -> None:
+        if (seconds := self.kept(number, len(part))) is not None:
+            self.seconds += seconds
             self.resumed += 1
             return
         base = number * self.settings.chunk * len(self.prompts)
@@ -146,8 +144,28 @@ class _Job:
         start = time.monotonic()
         answers = collect(self.lm, part, self.prompts, self.settings, self.generate, inner)
         seconds = round(time.monotonic() - start, 3)
-        store.write_chunk(path, answers, mark | {"seconds": seconds})
+        self.keep(number, answers, seconds)
         self.seconds += seconds
+
+    def path(self, number: int) -> Path:
+        """Where a chunk is kept until the probe is finished."""
+        return self.out / "chunks" / f"{number:06d}.parquet"
+
+    def kept(self, number: int, facts: int) -> float | None:
+        """The seconds that a chunk took which is on disk already; None where it is not."""
+        found = store.read_chunk(self.path(number))
+        if found is None or found[0] != self._mark(number) | {"seconds": found[0].get("seconds")}:
+            return None
+        assert found[1] == facts
+        return float(found[0]["seconds"])
+
+    def keep(self, number: int, answers: Answers, seconds: float) -> None:
+        """Write a finished chunk."""
+        mark = self._mark(number) | {"seconds": seconds}
+        store.write_chunk(self.path(number), answers, mark)
+
+    def _mark(self, number: int) -> dict[str, Any]:
+        return {"inputs": self.inputs_hash, "chunk": self.settings.chunk, "number": number}
 
     def finish(self, counts: Tally) -> None:
         """Merge the chunks and write everything else, the manifest last."""
