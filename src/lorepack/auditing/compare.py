@@ -64,7 +64,7 @@ def document(
     assert len({entry.name for entry in entries}) == len(entries)
     bases = {entry.base["fingerprint"]: dict(entry.base) for entry in entries}
     rows = [_row(entry) for entry in entries]
-    remarks = [*notes]
+    remarks = [*notes, *_unlike(entries)]
     if len(entries) > ALL_PAIRS:
         remarks.append(
             f"{len(entries)} adapters make too many pairs: each is compared with {entries[0].name}"
@@ -82,6 +82,21 @@ def document(
         },
         "notes": remarks,
     }
+
+
+def _unlike(entries: Sequence[Entry]) -> Iterator[str]:
+    """Remarks on adapters of one base that were not asked as the first was."""
+    first = entries[0]
+    for entry in entries[1:]:
+        if entry.base["fingerprint"] != first.base["fingerprint"]:
+            continue
+        mine, others = (one.audit.after.document["inputs"] for one in (entry, first))
+        parts = [part for part in ("facts", "prompts", "settings") if mine[part] != others[part]]
+        if parts:
+            yield (
+                f"{entry.name} was not asked as {first.name} was ({', '.join(parts)} differ): "
+                "their difference holds that, too"
+            )
 
 
 def _row(entry: Entry) -> dict[str, Any]:

@@ -82,16 +82,16 @@ def _sentence(found: Comparison) -> str:
     values = [row.reliability for row in rows if row.reliability is not None]
     if not values:
         return f"{said}; reliability was not measured."
-    if len(values) == 1:
-        return f"{said}; reliability **{fig.percent(values[0])}**."
-    said += f"; reliability from **{fig.percent(min(values))}** to **{fig.percent(max(values))}**"
+    said += f"; reliability {_range(values)}"
     worse = [row.spillover_negative for row in rows if row.spillover_negative is not None]
     if worse:
-        said += (
-            f", and from **{fig.percent(min(worse))}** to **{fig.percent(max(worse))}** of the "
-            "facts outside the mix known worse"
-        )
+        said += f", and {_range(worse)} of the facts outside the mix known worse"
     return f"{said}."
+
+
+def _range(shares: list[float]) -> str:
+    low, high = fig.percent(min(shares)), fig.percent(max(shares))
+    return f"**{low}**" if low == high else f"from **{low}** to **{high}**"
 
 
 def _cells(row: Line, shown: list[str]) -> dict[str, Any]:
@@ -203,9 +203,20 @@ def scatter(found: Comparison) -> dict[str, Any] | None:
     layout["xaxis"] |= {"title": {"text": "facts outside the mix known worse"}, "automargin": True}
     layout["yaxis"] |= {"title": {"text": "reliability"}, "automargin": True}
     for axis in ("xaxis", "yaxis"):
-        layout[axis] |= {"ticksuffix": f"{fig.SPACE}%", "rangemode": "tozero"}
+        layout[axis]["ticksuffix"] = f"{fig.SPACE}%"
     layout["yaxis"]["range"] = [-3, 104]
+    layout["xaxis"]["range"] = [-0.03 * (right := _rightmost(found)), 1.06 * right]
     return {"data": [*marks, *spreads], "layout": layout}
+
+
+def _rightmost(found: Comparison) -> float:
+    """The end of the axis of spill-over, in percent: no interval is cut off."""
+    ends = [
+        100 * max(row.spillover_negative or 0, *row.intervals.get("spillover_negative", (0, 0)))
+        for row in found.rows
+        if _drawn(row)
+    ]
+    return max(1.0, *ends) if ends else 1.0
 
 
 def _drawn(row: Line) -> bool:
@@ -223,6 +234,7 @@ def _mark(row: Line, color: int) -> dict[str, Any]:
         "x": [round(100 * row.spillover_negative, 3)],
         "y": [round(100 * row.reliability, 3)],
         "marker": {"color": f"@line{color}", "size": 10},
+        "cliponaxis": False,
         "hovertemplate": "%{fullData.name}<br>reliability %{y:.1f} %, worse %{x:.1f} %"
         "<extra></extra>",
     }
