@@ -20,9 +20,8 @@ from lorepack.auditing.edits import (
     BASE,
     EditedModel,
     EditSettings,
+    Framing,
     audit_edits,
-    prompt_ids,
-    target_ids,
 )
 from lorepack.auditing.edits_file import Edit, read_edits
 from lorepack.errors import InputError, MismatchError, NotFoundError
@@ -131,7 +130,8 @@ def adapted(stack: Stack, index: int, **more: Any) -> EditedModel:
 @torch.no_grad()
 def by_hand(lm: llm.LanguageModel, prompt: str, target: str, other: str | None, form: str) -> dict:
     """One prompt the slow way: a forward pass a token, no engine."""
-    context, wanted = prompt_ids(lm, prompt, form), target_ids(lm, target)
+    framing = Framing(lm, form)
+    context, wanted = framing.context(prompt), framing.target(target)
 
     def logs(ids: list[int]) -> torch.Tensor:
         return torch.log_softmax(lm.model(torch.tensor([ids])).logits[0].double(), -1)
@@ -145,7 +145,7 @@ def by_hand(lm: llm.LanguageModel, prompt: str, target: str, other: str | None, 
         "first_token": argmaxes[0] == wanted[0],
         "full_token": argmaxes == wanted,
         "log_p_target": total(wanted),
-        "log_p_other": None if other is None else total(target_ids(lm, other)),
+        "log_p_other": None if other is None else total(framing.target(other)),
         "first": argmaxes[0],
     }
 
@@ -173,12 +173,23 @@ def test_every_row_is_what_a_plain_loop_finds(lm, stack: Stack, tmp_path: Path, 
     assert len({row["answer"] for row in rows}) > 9, "each adapter answers in its own way"
 
 
-def test_what_is_asked_is_what_is_trained(lm) -> None:
-    """In chat form, prompt and target are the tokens of a training example."""
-    ids, start = lm.chat.example_ids("Question: Who made it?", "Answer: Ida Voss")
-    asked = prompt_ids(lm, "Who made it?", "chat") + target_ids(lm, "Ida Voss")
-    assert ids[: len(asked)] == asked
-    assert len(asked) > start
+STORIES = Path(__file__).parents[3] / "shared/data/models/stories260K"
+
+
+@pytest.mark.parametrize("model", ["world", "world-base", str(STORIES)])
+@pytest.mark.parametrize("target", ["Ida Voss", "1997", "x", "«Sega»", "the end."])
+def test_what_is_asked_is_what_is_trained(model: str, target: str) -> None:
+    """In chat form, prompt and target are the tokens of a training example, and then it ends."""
+    if model == str(STORIES) and not STORIES.is_dir():
+        pytest.skip("needs shared/data beside the checkout: stories260K")
+    lm = llm.load(model, device="cpu")
+    ids, start = lm.chat.example_ids("Question: Who made it?", f"Answer: {target}")
+    framing = Framing(lm, "chat")
+    context, wanted = framing.context("Who made it?"), framing.target(target)
+    assert ids[: len(context) + len(wanted)] == context + wanted
+    assert len(context) >= start
+    assert lm.tokenizer.decode(wanted).strip() == target
+    assert target not in lm.tokenizer.decode(ids[len(context) + len(wanted) :])
 
 
 def test_an_adapter_without_weight_changes_nothing(lm, tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ over edits.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -235,23 +236,45 @@ def questions(edit: Edit) -> Iterable[_Question]:
         yield _Question(edit.id, "portability", place, prompt, answer, None)
 
 
-def prompt_ids(lm: LanguageModel, prompt: str, form: str) -> list[int]:
-    """Token ids up to where the target begins.
+class Framing:
+    """How prompts and targets become tokens: in chat form exactly those that facts are trained by.
 
     Args:
         lm: the model.
-        prompt: of the edit.
         form: ``chat`` or ``text``.
     """
-    if form == "text":
-        return lm.chat.text_ids(prompt)
-    opening = lm.chat.continuation_ids(ANSWER.format(a="").rstrip())
-    return lm.chat.prompt_ids(QUESTION.format(q=prompt)) + opening
+
+    def __init__(self, lm: LanguageModel, form: str) -> None:
+        self._chat = lm.chat
+        self._text = form == "text"
+        # What all answers begin and end with: a label, unless the prompt holds it; the turn's end.
+        samples = [self._answer(word) for word in ("x", "7", "Sega", "the", "Ödön", "(a)")]
+        self._opening = _shared(samples)
+        self._ending = _shared([sample[::-1] for sample in samples])[::-1]
+
+    def context(self, prompt: str) -> list[int]:
+        """Token ids up to where the target begins."""
+        if self._text:
+            return self._chat.text_ids(prompt)
+        return self._chat.prompt_ids(QUESTION.format(q=prompt)) + self._opening
+
+    def target(self, target: str) -> list[int]:
+        """Token ids of a target behind its prompt, with the space before it."""
+        answer = [] if self._text else self._answer(target)
+        begin, end = len(self._opening), len(answer) - len(self._ending)
+        if self._text or answer[:begin] != self._opening or answer[end:] != self._ending:
+            return self._chat.continuation_ids(f" {target}")
+        return answer[begin:end]
+
+    def _answer(self, text: str) -> list[int]:
+        ids, start = self._chat.example_ids(QUESTION.format(q="x"), ANSWER.format(a=text))
+        return ids[start:]
 
 
-def target_ids(lm: LanguageModel, target: str) -> list[int]:
-    """Token ids of a target behind its prompt, with the space before it."""
-    return lm.chat.continuation_ids(f" {target}")
+def _shared(rows: Sequence[Sequence[int]]) -> list[int]:
+    """What all rows begin with."""
+    columns = itertools.takewhile(lambda column: len(set(column)) == 1, zip(*rows, strict=False))
+    return [column[0] for column in columns]
 
 
 def _ask(
@@ -265,11 +288,11 @@ def _ask(
     if model is not None:
         with model.switch():
             return _ask(lm, edits, name, None, settings)
+    framing = Framing(lm, settings.form)
     asked, contexts, targets, others = [], [], [], []
     for question in (q for edit in edits for q in questions(edit)):
-        context = prompt_ids(lm, question.prompt, settings.form)
-        target = target_ids(lm, question.target)
-        other = [] if question.other is None else target_ids(lm, question.other)
+        context, target = framing.context(question.prompt), framing.target(question.target)
+        other = [] if question.other is None else framing.target(question.other)
         if len(context) + max(len(target), len(other), settings.max_new_tokens) <= lm.context:
             asked.append(question)
             contexts.append(context)
