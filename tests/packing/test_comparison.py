@@ -311,3 +311,21 @@ def test_edits_are_asked_of_several_adapters(lm, adapters, tmp_path: Path, monke
     with pytest.raises(InputError, match="none of its edits was trained"):
         edit_audits.edits(adapters, out=tmp_path / "none", only_trained=True, **given)
     assert comparison.RESERVED == ("before", "edits")
+
+
+def test_a_results_file_cut_in_half_is_made_again_and_no_other(
+    lm, adapters, together, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = Path(shutil.copytree(together.page.parent, tmp_path / "out"))
+    cut = out / "a1" / "answers.parquet"
+    cut.write_bytes(cut.read_bytes()[:100])
+    right, asked = llm.generate, []
+
+    def generate(*given: Any, **options: Any) -> Any:
+        asked.append(set(options["adapters"]))
+        return right(*given, **options)
+
+    monkeypatch.setattr(llm, "generate", generate)
+    compare(adapters, out, model=lm, facts=FACTS, **HOW)
+    assert asked == [{1}] * 2
+    assert files_of(out) == files_of(together.page.parent)
