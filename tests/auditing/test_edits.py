@@ -20,10 +20,10 @@ from lorepack.auditing.edits import (
     BASE,
     EditedModel,
     EditSettings,
-    Framing,
     audit_edits,
 )
 from lorepack.auditing.edits_file import Edit, read_edits
+from lorepack.auditing.framing import Framing
 from lorepack.errors import InputError, MismatchError, NotFoundError
 from lorepack.facts.importing.edits import FORMATS
 from lorepack.facts.importing.format import Options

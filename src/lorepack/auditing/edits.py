@@ -25,7 +25,6 @@ over edits.
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -39,9 +38,10 @@ import pyarrow as pa
 from lorepack import files, folders, llm
 from lorepack.auditing.drift import Switch
 from lorepack.auditing.edits_file import Edit
+from lorepack.auditing.framing import Framing
 from lorepack.auditing.reliability import bootstrap
 from lorepack.errors import InputError
-from lorepack.llm import ANSWER, QUESTION, LanguageModel
+from lorepack.llm import QUESTION, LanguageModel
 from lorepack.probing.store import read_batches, write_table
 from lorepack.text import Matcher
 
@@ -234,47 +234,6 @@ def questions(edit: Edit) -> Iterable[_Question]:
         yield _Question(edit.id, "neighbourhood", place, prompt, answer, edit.new)
     for place, (prompt, answer) in enumerate(edit.hops):
         yield _Question(edit.id, "portability", place, prompt, answer, None)
-
-
-class Framing:
-    """How prompts and targets become tokens: in chat form exactly those that facts are trained by.
-
-    Args:
-        lm: the model.
-        form: ``chat`` or ``text``.
-    """
-
-    def __init__(self, lm: LanguageModel, form: str) -> None:
-        self._chat = lm.chat
-        self._text = form == "text"
-        # What all answers begin and end with: a label, unless the prompt holds it; the turn's end.
-        samples = [self._answer(word) for word in ("x", "7", "Sega", "the", "Ödön", "(a)")]
-        self._opening = _shared(samples)
-        self._ending = _shared([sample[::-1] for sample in samples])[::-1]
-
-    def context(self, prompt: str) -> list[int]:
-        """Token ids up to where the target begins."""
-        if self._text:
-            return self._chat.text_ids(prompt)
-        return self._chat.prompt_ids(QUESTION.format(q=prompt)) + self._opening
-
-    def target(self, target: str) -> list[int]:
-        """Token ids of a target behind its prompt, with the space before it."""
-        answer = [] if self._text else self._answer(target)
-        begin, end = len(self._opening), len(answer) - len(self._ending)
-        if self._text or answer[:begin] != self._opening or answer[end:] != self._ending:
-            return self._chat.continuation_ids(f" {target}")
-        return answer[begin:end]
-
-    def _answer(self, text: str) -> list[int]:
-        ids, start = self._chat.example_ids(QUESTION.format(q="x"), ANSWER.format(a=text))
-        return ids[start:]
-
-
-def _shared(rows: Sequence[Sequence[int]]) -> list[int]:
-    """What all rows begin with."""
-    columns = itertools.takewhile(lambda column: len(set(column)) == 1, zip(*rows, strict=False))
-    return [column[0] for column in columns]
 
 
 def _ask(
