@@ -9,48 +9,52 @@ from pathlib import Path
 from typing import Any
 
 from lorepack import auditing, files, probing, world
-from lorepack.auditing import AuditResult, AuditSettings, Domains
+from lorepack.auditing import AuditResult
 from lorepack.errors import InputError, MismatchError
-from lorepack.facts import Fact
 from lorepack.llm import LanguageModel
 from lorepack.packing import stages
+from lorepack.packing.adapters import Source, mix_of
+from lorepack.packing.comparison import ComparisonResult, compare, counting_of, heldout
 from lorepack.packing.jobs import Facts, loaded, probe_settings
 from lorepack.packing.result import PackResult
 from lorepack.packing.run import Run, open_run
 from lorepack.packing.settings import PackSettings
 from lorepack.packing.sources import load_facts
 from lorepack.packing.stages import Job, Progress, quiet
-from lorepack.packing.wordings import heldout_of
 
 
 def audit(
     model: str | LanguageModel | None = None,
-    adapter: str | Path | None = None,
+    adapter: str | Path | Sequence[str | Path] | None = None,
     facts: Facts | None = None,
     out: str | Path | None = None,
     *,
-    run: str | Path | None = None,
+    run: str | Path | Sequence[str | Path] | None = None,
     **options: Any,
-) -> PackResult | AuditResult:
-    """Audit a run (``run=``), or any adapter (``model, adapter, facts, out``).
+) -> PackResult | AuditResult | ComparisonResult:
+    """Audit a run (``run=``), or any adapter (``model, adapter, facts, out``), or compare several.
 
     Args:
         model: the adapter's base.
-        adapter: a PEFT LoRA folder.
+        adapter: a PEFT LoRA folder; a list of them is asked in one pass and compared.
         facts: ``"world"``, a file of facts, or facts.
         out: folder of the results.
-        run: a run's folder, alone.
+        run: a run's folder, alone; a list of them, with ``out``, is compared from their files.
         options: ``progress``, ``domains``, ``ontology``, ``paper`` and how to load the model; for
             an adapter also ``preset``, ``seed``, ``samples``, ``sets`` and ``neutral``.
 
     Raises:
         InputError: neither a run nor all four of the others.
     """
-    if run is not None:
+    if isinstance(run, str | Path):
         return audit_run(run, **options)
+    if run is not None and out is not None:
+        return compare(run, out, **options)
     if model is None or adapter is None or facts is None or out is None:
         raise InputError("audit needs run=, or all of model=, adapter=, facts= and out=")
-    return audit_adapter(model, adapter, facts, out, **options)
+    if isinstance(adapter, str | Path):
+        return audit_adapter(model, adapter, facts, out, **options)
+    return compare(adapter, out, model=model, facts=facts, **options)
 
 
 def audit_run(
@@ -83,7 +87,7 @@ def audit_run(
         settings = PackSettings.model_validate(described["settings"])
         lm = loaded(described["model"]["name"], load)
         job = Job(opened, lm, listed, settings, opened.neutral_text(), progress)
-        job = replace(job, counting=_counting(settings.probe.seed, domains, ontology, paper))
+        job = replace(job, counting=counting_of(settings.probe.seed, domains, ontology, paper))
         if lm.fingerprint != described["model"]["fingerprint"]:
             raise MismatchError(
                 f"{run}: made with model {described['model']['name']} of fingerprint "
@@ -142,11 +146,11 @@ def audit_adapter(
         MismatchError: the adapter was made for another base.
     """
     settings = probe_settings(preset, seed, samples, sets)
-    counting = _counting(settings.seed, domains, ontology, paper)
-    adapter, out, notes = Path(adapter), Path(out), list[str]()
+    counting = counting_of(settings.seed, domains, ontology, paper)
+    source, out, notes = Source("", Path(adapter)), Path(out), list[str]()
     listed, lm = load_facts(facts, notes), loaded(model, load)
-    with stages.adapter_on(lm, adapter, notes) as stack:
-        mix = mix_of(adapter)
+    with stages.adapter_on(lm, source.adapter, notes) as stack:
+        mix = mix_of(source.adapter)
         tick = lambda done, total: progress("probe", done, total)  # noqa: E731
         before = probing.probe(lm, listed, out / "before", settings, progress=tick)
         return auditing.audit(
@@ -156,37 +160,12 @@ def audit_adapter(
             before,
             set(mix.get("trained", ())),
             rehearsed=set(mix.get("known", ())),
-            heldout=_heldout(listed, mix, notes),
+            heldout=heldout(listed, mix, notes),
             neutral=world.neutral_text() if neutral is None else neutral,
             out=out / "audit",
             settings=settings,
             options=counting,
-            adapter_tag=files.sha256_of(adapter / "adapter_model.safetensors"),
+            adapter_tag=source.tag,
             progress=progress,
             notes=notes,
         )
-
-
-def _counting(
-    seed: int, domains: str | Path | None, ontology: str | Path | None, paper: bool
-) -> AuditSettings:
-    return AuditSettings(seed=seed, domains=Domains.read(domains, ontology), paper=paper)
-
-
-def mix_of(adapter: Path) -> dict[str, Any]:
-    """What an adapter of ours was trained on (`Mix.manifest`); empty for anyone else's."""
-    path = adapter / "lorepack.json"
-    return dict(files.read_json(path).get("mix", {})) if path.is_file() else {}
-
-
-def _heldout(
-    facts: Sequence[Fact], mix: dict[str, Any], notes: list[str]
-) -> dict[str, tuple[str, ...]] | None:
-    """Held-out wordings of the trained facts; None, with a note, where they cannot be told."""
-    if not mix:
-        return None
-    try:
-        return heldout_of(facts, mix)
-    except (MismatchError, KeyError) as error:
-        notes.append(f"generality is not measured: {error}")
-        return None

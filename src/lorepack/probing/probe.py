@@ -128,8 +128,8 @@ class _Job:
     def run(self) -> Tally:
         """Ask chunk by chunk; what is on disk already is not asked again."""
         parts = []
-        for start, part in self._cut(self.facts):
-            path = self._chunk("", start, part)
+        for number, part in enumerate(self.cut(self.facts)):
+            path = self._chunk("", number, part)
             self.chunks.append(path)
             for answers in store.read_answers(path):
                 parts.append(tally(part[: len(answers)], answers, *self._counting()))
@@ -139,29 +139,25 @@ class _Job:
     def ask_controls(self) -> list[floor.Asked]:
         """Ask the control questions, in chunks of their own."""
         asked: list[floor.Asked] = []
-        for start, part in self._cut(self.controls.questions):
-            for answers in store.read_answers(self._chunk("controls-", start, part)):
+        for number, part in enumerate(self.cut(self.controls.questions)):
+            for answers in store.read_answers(self._chunk("controls-", number, part)):
                 asked += _asked(part, answers, self.settings.lexicon)
                 part = part[len(answers) :]
         return asked
 
-    def _cut(self, facts: Sequence[Fact]) -> Iterator[tuple[int, Sequence[Fact]]]:
+    def cut(self, facts: Sequence[Fact]) -> Iterator[Sequence[Fact]]:
+        """Facts (or controls), a chunk at a time."""
         size = self.settings.chunk
-        return ((i, facts[i : i + size]) for i in range(0, len(facts), size))
+        return (facts[i : i + size] for i in range(0, len(facts), size))
 
     def _counting(self) -> tuple[str, int, Lexicon]:
         return self.settings.rule, self.settings.samples, self.settings.lexicon
 
-    def _chunk(self, kind: str, start: int, part: Sequence[Fact]) -> Path:
+    def _chunk(self, kind: str, number: int, part: Sequence[Fact]) -> Path:
         """One chunk of the facts (or, by ``kind``, the controls): its file, asked or found."""
-        number = start // self.settings.chunk
-        path = self.out / "chunks" / f"{kind}{number:06d}.parquet"
-        mark = {"inputs": self.inputs_hash, "chunk": self.settings.chunk, "number": number}
-        mark |= {"kind": kind} if kind else {}
-        found = store.read_chunk(path)
-        if found is not None and found[0] == mark | {"seconds": found[0].get("seconds")}:
-            assert found[1] == len(part)
-            self.seconds += found[0]["seconds"]
+        path, start = self.path(number, kind), number * self.settings.chunk
+        if (seconds := self.kept(number, len(part), kind)) is not None:
+            self.seconds += seconds
             self.resumed += 1
             return path
         base = (start + (len(self.facts) if kind else 0)) * len(self.prompts)
@@ -170,9 +166,31 @@ class _Job:
         began = time.monotonic()
         answers = collect(self.lm, part, self.prompts, self.settings, self.generate, inner)
         seconds = round(time.monotonic() - began, 3)
-        store.write_chunk(path, answers, mark | {"seconds": seconds})
+        self.keep(number, answers, seconds, kind)
         self.seconds += seconds
         return path
+
+    def path(self, number: int, kind: str = "") -> Path:
+        """Where a chunk is kept until the probe is finished."""
+        return self.out / "chunks" / f"{kind}{number:06d}.parquet"
+
+    def kept(self, number: int, facts: int, kind: str = "") -> float | None:
+        """The seconds that a chunk took which is on disk already; None where it is not."""
+        found = store.read_chunk(self.path(number, kind))
+        mark = self._mark(number, kind)
+        if found is None or found[0] != mark | {"seconds": found[0].get("seconds")}:
+            return None
+        assert found[1] == facts
+        return float(found[0]["seconds"])
+
+    def keep(self, number: int, answers: Answers, seconds: float, kind: str = "") -> None:
+        """Write a finished chunk."""
+        mark = self._mark(number, kind) | {"seconds": seconds}
+        store.write_chunk(self.path(number, kind), answers, mark)
+
+    def _mark(self, number: int, kind: str) -> dict[str, Any]:
+        mark = {"inputs": self.inputs_hash, "chunk": self.settings.chunk, "number": number}
+        return {**mark, "kind": kind} if kind else mark
 
     def finish(self, counts: Tally) -> None:
         """Merge the chunks and write everything else, the manifest last."""

@@ -4,6 +4,7 @@ Reads files only: nothing here knows a model, so a report can be written anywher
 """
 
 from lorepack.reports.card import model_card
+from lorepack.reports.compare_page import compare_page
 from lorepack.reports.curves_page import curves_page
 from lorepack.reports.facts_page import facts_page
 from lorepack.reports.page import report
@@ -13,6 +14,7 @@ from lorepack.reports.tables import Summary, Table, summary
 __all__ = [
     "Summary",
     "Table",
+    "compare_page",
     "curves_page",
     "facts_page",
     "model_card",
