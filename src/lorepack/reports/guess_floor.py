@@ -87,7 +87,7 @@ def sentence(controls: Controls) -> str | None:
     bounds = fig.interval(found.low, found.high)
     bounds = f" (95{fig.SPACE}% interval {bounds})" if bounds else ""
     return (
-        f"Of the facts the base seems to know {fig.percent(found.raw)}; it does as well on "
+        f"Of the facts, the base seems to know {fig.percent(found.raw)}; it does as well on "
         f"{fig.percent(found.floor)} of {fig.count(controls.questions)} questions about subjects "
         f"that do not exist, which leaves {fig.percent(found.known)} known{bounds}."
     )

@@ -37,6 +37,13 @@
     return haystack[row];
   }
 
+  function prepare(row) { // between two frames, so that the first search need not
+    requestIdleCallback((left) => {
+      while (row < haystack.length && left.timeRemaining() > 2) lower(row++);
+      if (row < haystack.length) prepare(row);
+    });
+  }
+
   function filtered() {
     const asked = Object.fromEntries(new FormData(form));
     const words = asked.text.toLowerCase().split(/\s+/).filter(Boolean);
@@ -192,6 +199,7 @@
     addEventListener("resize", measured);
     measured();
     document.body.dataset.answers = "open";
+    if (window.requestIdleCallback) prepare(0);
   }
 
   open().catch((error) => { counted.textContent = "The answers cannot be opened in this browser (" + error.message + ")."; });
