@@ -22,8 +22,8 @@ FRAME = """<!DOCTYPE html><body style="margin:0">
 <iframe src="/page" style="border:0;width:%dpx;height:%dpx"></iframe><script>
 const frame = document.querySelector("iframe");
 frame.addEventListener("load", async () => {
-  const answer = await (async (window, document) => { try { %s } catch (error) { return "" + error; } })(
-    frame.contentWindow, frame.contentDocument);
+  const ask = async (window, document) => { %s };
+  const answer = await ask(frame.contentWindow, frame.contentDocument).catch(String);
   await fetch("/answer", { method: "POST", body: JSON.stringify(answer) });
 });</script>"""
 

@@ -105,13 +105,19 @@ def outcome(budget: Budget) -> str:
     if test is None:
         return f"{text}; the test split was not asked."
     parts = [
-        f"{named(name)} {shown(name, one.value)} (limit {sign(name)} {shown(name, one.limit)}"
+        f"{named(name)} {shown(name, one.value)} (limit {bound(name, one.limit)}"
         + ("" if one.held else ", not held")
         + ")"
         for name, one in sorted(test.measures.items())
     ]
     learned = f"reliability {fig.percent(test.reliability)}"
     return f"{text}, on the test split: {', '.join([learned, *parts])}."
+
+
+def bound(measure: str, limit: float) -> str:
+    """A limit with its side, as it was given; shares in percent."""
+    number = fig.percent(limit) if measure in SHARES else f"{limit:g}".replace("-", "−")
+    return f"{sign(measure)} {number}"
 
 
 def parse(value: Any) -> Budget:

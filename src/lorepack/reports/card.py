@@ -79,7 +79,8 @@ def _measured(found: RunFiles) -> dict[str, Any]:
     causes_found, harm, bits = found.audit.causes, found.harm, found.bits
     before, _ = controls(found.audit)
     return {
-        "budget": None if found.budget is None else budget_file.sentence(found.budget),
+        "budget": None if found.budget is None else md(budget_file.outcome(found.budget)),
+        "held": found.budget is not None and found.budget.held,
         "causes": None if causes_found is None else causes.sentence(causes_found),
         "floor": None if before is None else guess_floor.sentence(before),
         "harm": harm,

@@ -60,7 +60,7 @@ def budget_table(budget: Budget) -> Table:
         rows.append(
             (
                 budget_file.named(measure),
-                f"{budget_file.sign(measure)} {budget_file.shown(measure, limit)}",
+                budget_file.bound(measure, limit),
                 budget_file.shown(measure, point.measures.get(measure) if point else None),
                 budget_file.shown(measure, one.value if one else None),
                 "–" if one is None else "yes" if one.held else "no",
