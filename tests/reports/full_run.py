@@ -35,7 +35,7 @@ def write_run(folder: Path, shape: Shape = SMALL, layers: int = 6) -> Path:
     sample_run.write_run(folder, shape)
     sample_run.forget_manifests(folder)
     for stage in ("probe", "audit"):
-        _many_names(folder / stage / "answers.parquet", rng)
+        _many_names(folder, stage, rng)
     audit = json.loads((folder / "audit" / "audit.json").read_text())
     audit |= _audit(folder, rng, layers)
     files.write_json(folder / "audit" / "audit.json", audit)
@@ -50,14 +50,16 @@ def _name(rng: random.Random) -> str:
     return " ".join(words)
 
 
-def _many_names(path: Path, rng: random.Random) -> None:
+def _many_names(folder: Path, stage: str, rng: random.Random) -> None:
     """Put names in place of the wrong answers, each prompt's its own one time in four."""
+    path = folder / stage / "answers.parquet"
+    facts = map(json.loads, (folder / "facts.jsonl").open())
+    right = {fact["id"]: f"Answer: {fact['answer']}" for fact in facts}
     table = pq.read_table(path).to_pylist()
-    right = {row["id"]: row["greedy"] for row in table}
     for row in table:
         usual = f"Answer: {_name(rng)}"
         row["greedy"] = [
-            text if text == sample_run.REFUSAL or right[row["id"]].count(text) > 3
+            text if text in (sample_run.REFUSAL, right[row["id"]])
             else usual if rng.random() < 0.75 else f"Answer: {_name(rng)}"
             for text in row["greedy"]
         ]  # fmt: skip

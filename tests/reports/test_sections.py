@@ -52,7 +52,12 @@ def audit(full: Path) -> dict[str, Any]:
 
 
 def percent(share: float) -> str:
-    return f"{100 * share:.1f}".replace("100.0", "100")
+    return f"{100 * share:.1f}".replace("100.0", "100") if share else "0"
+
+
+def signed(number: float) -> str:
+    text = f"{number:+.3f}".replace("-", "−")
+    return "0" if text[1:] == "0.000" else text
 
 
 def test_a_run_without_the_new_parts_has_none_of_their_sections(good: Path) -> None:
@@ -181,7 +186,7 @@ def test_harm_shows_every_adapter_with_its_interval(full: Path, sections: dict[s
         one = value["tasks"][row.task]["metrics"][row.metric]["adapters"][row.adapter]
         low = one["delta"] - 1.96 * one["delta_stderr"]
         high = one["delta"] + 1.96 * one["delta_stderr"]
-        assert row.interval == f"{low:+.3f} to {high:+.3f}".replace("-", "−")
+        assert row.interval == f"{signed(low)} to {signed(high)}"
         assert (row.change == "worse") == (high < 0)
         assert row.place is not None
         left, middle, right = row.place
@@ -223,7 +228,9 @@ def test_relations_and_buckets_show_their_shares(
     for name, one in audit["by_relation"].items():
         known = [1 - one[when]["Unknown"] / one["facts"] for when in ("before", "after")]
         moved = [one[way] / one["facts"] for way in ("positive", "negative")]
-        shares = " ".join(f"{percent(share)} %" for share in (*known, *moved, one["reliability"]))
+        shares = " ".join(f"{percent(share)} %" for share in (*known, *moved))
+        reliability = one["reliability"]
+        shares += " –" if reliability is None else f" {percent(reliability)} %"
         assert f"{name} {one['facts']} {shares}" in text
     assert "By popularity" in text
     assert "torso 75" in text
