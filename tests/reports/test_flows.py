@@ -45,6 +45,24 @@ def test_bars_are_in_proportion_and_ribbons_fill_them(matrix: Matrix) -> None:
 
 
 @given(matrices)
+def test_ribbons_lie_behind_each_other_along_their_bars(matrix: Matrix) -> None:
+    if not total(matrix):
+        return
+    drawn = flow(matrix)
+    cells = [(i, j) for i in range(4) for j in range(4) if matrix[i][j]]
+    for side, nodes in enumerate((drawn.before, drawn.after)):
+        for node in nodes:
+            pairs = zip(drawn.ribbons, cells, strict=True)
+            mine = [ribbon.path for ribbon, cell in pairs if cell[side] == node.number]
+            at = node.y
+            for path in mine:
+                ys = [float(y) for _, y in re.findall(r"(-?[\d.]+) (-?[\d.]+)", path)]
+                assert ys[3 * side] == pytest.approx(at, abs=0.05)
+                at += ends(path)[side]
+            assert at == pytest.approx(node.y + node.height, abs=0.05)
+
+
+@given(matrices)
 def test_labels_lie_in_the_drawing_and_not_on_each_other(matrix: Matrix) -> None:
     if not total(matrix):
         return

@@ -16,6 +16,7 @@ from lorepack.errors import InputError
 from lorepack.reports import budget_file, causes, harm_tables, model_card, report, summary
 from lorepack.reports.audit_file import parse
 from lorepack.reports.card import md
+from lorepack.reports.causes_file import Cause
 from lorepack.reports.drift_file import Weights
 from lorepack.reports.frontier import frontier
 from lorepack.reports.harm_file import Harm
@@ -111,6 +112,13 @@ def test_causes_beyond_luck_come_first_and_are_marked(full: Path, html: str) -> 
             assert row.cause.high is None or row.cause.high <= part.reach
     marked = sum(row.cause.beyond_luck for part in causes.parts(found) for row in part.rows)
     assert html.count('<i class="dot beyond" style') == marked > 0
+
+
+@pytest.mark.parametrize(("share", "beyond"), [(0.5, False), (0.6, False), (0.61, True)])
+def test_more_than_the_mean_of_luck_is_not_yet_more_than_luck(share: float, beyond: bool) -> None:
+    cause = Cause(count=1, share=share, chance=0.4, low=0.2, high=0.6, p=0.3)
+    assert cause.beyond_luck is beyond
+    assert not Cause(count=1, share=share).beyond_luck
 
 
 def test_a_cause_that_has_no_words_yet_is_shown_by_its_label(audit: dict[str, Any]) -> None:
