@@ -22,6 +22,10 @@ from .sample_run import BARE, COLLAPSED, NOTHING, Shape
 EVIL = "</td></script><script>window.pwned=1</script><img src=x onerror=alert(1)> & \"'"
 
 
+SCRIPTS = 5
+"""answers, figures, the chart library, the script of the charts and that of the answer browser"""
+
+
 class Page(HTMLParser):
     """The elements of a page, its text by section, and what it would load."""
 
@@ -107,7 +111,7 @@ def test_text_of_the_facts_is_never_markup(tmp_path: Path) -> None:
     run = sample_run.write_run(tmp_path / "run", everywhere)
     page = page_of(run)
     assert {tag for tag, _ in page.tags} & {"img"} == set()
-    assert sum(tag == "script" for tag, _ in page.tags) == 3
+    assert sum(tag == "script" for tag, _ in page.tags) == SCRIPTS
     assert not any("onerror" in attributes for _, attributes in page.tags)
     assert not any("pwned" in text for text in page.raw)
     plain = " ".join(EVIL.split())
@@ -120,7 +124,7 @@ def test_text_of_models_and_settings_is_never_markup(run: Path) -> None:
     described["model"]["name"] = described["settings"]["recipe"]["schedule"] = EVIL
     (run / "run.json").write_text(json.dumps(described))
     page = page_of(run)
-    assert sum(tag == "script" for tag, _ in page.tags) == 3
+    assert sum(tag == "script" for tag, _ in page.tags) == SCRIPTS
     assert "img" not in {tag for tag, _ in page.tags}
     assert EVIL in page.texts["settings"]
 
@@ -133,8 +137,7 @@ def test_embedded_json_cannot_end_its_script() -> None:
 
 def test_every_chart_is_a_valid_figure_in_its_place(page: Page) -> None:
     places = {a["id"] for t, a in page.tags if t == "div" and a.get("class") == "chart"}
-    names = {*(f"chart-categories-{n}" for n in range(4)), "chart-loss", "chart-epochs"}
-    assert page.figures.keys() == places == names
+    assert page.figures.keys() == places == {"chart-loss", "chart-epochs"}
     for figure in page.figures.values():
         colored = re.sub(r'"@[a-z]+"', '"#123456"', json.dumps(figure))
         go.Figure(json.loads(colored))  # raises on any property Plotly does not know
@@ -147,11 +150,13 @@ def test_every_colour_of_a_chart_is_in_the_style_sheet(page: Page) -> None:
     assert used <= set(re.findall(r"--([a-z]+):", style))
 
 
-def test_bars_and_matrices_show_the_counts_of_the_audit(page: Page, good: Path) -> None:
+def test_flows_and_matrices_show_the_counts_of_the_audit(page: Page, good: Path) -> None:
     audit = json.loads((good / "audit" / "audit.json").read_text())
-    after, before = page.figures["chart-categories-0"]["data"]
-    for bars, when in ((before, "before"), (after, "after")):
-        assert dict(zip(bars["y"], bars["x"], strict=True)) == audit["categories"][when]
+    text = page.texts["categories"]
+    for when in ("before", "after"):
+        for name, number in audit["categories"][when].items():
+            share = f"{100 * number / audit['facts']:.1f}"
+            assert re.search(rf"{name}\s+{number} · {re.escape(share)}\u202f%", text)
     text = page.texts["transitions"]
     for name in ("all", "trained", "rehearsed", "untrained"):
         for row in audit["transitions"][name]:
@@ -162,7 +167,7 @@ def test_bars_and_matrices_show_the_counts_of_the_audit(page: Page, good: Path) 
 
 def test_every_section_has_something_to_say(page: Page, good: Path) -> None:
     assert set(page.texts) == {"head", "categories", "transitions", "learning", "side-effects",
-                               "relations", "losses", "settings"}  # fmt: skip
+                               "relations", "answers", "losses", "settings"}  # fmt: skip
     audit = json.loads((good / "audit" / "audit.json").read_text())
     for loss in audit["losses"]:
         assert loss["question"] in page.texts["losses"]
@@ -281,7 +286,7 @@ def test_a_collapse_is_on_the_first_screen(tmp_path: Path) -> None:
 def test_a_run_that_trained_nothing_still_has_a_report(tmp_path: Path) -> None:
     run = sample_run.write_run(tmp_path / "run", NOTHING)
     page = page_of(run)
-    assert "chart-categories-1" not in page.figures
+    assert sum(attributes.get("class") == "flow" for _, attributes in page.tags) == 2
     assert "no facts in this set" in page.texts["categories"]
     assert "no training step" in page.texts["learning"]
 

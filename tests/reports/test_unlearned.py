@@ -27,10 +27,11 @@ def missed(run: Path, *said: str | None, rule: str = "boundary") -> tuple[Unlear
     (run / "run.json").write_text(json.dumps(described))
     right = Matcher(("Harwick", "Old Harbour"), rule)
     count = sum(text is not None and right(text) for text in said)
-    counts = {"id": [ident], "k_greedy": [count], "n_greedy": [len(said)]}
-    pq.write_table(pa.table(counts), run / "audit" / "categories.parquet")
+    counts = {"id": [ident], "category": ["Unknown"], "k_greedy": [count], "n_greedy": [len(said)]}
     answers = pa.table({"id": [ident], "greedy": [list(said)]})
-    pq.write_table(answers, run / "audit" / "answers.parquet")
+    for stage in ("probe", "audit"):
+        pq.write_table(pa.table(counts), run / stage / "categories.parquet")
+        pq.write_table(answers, run / stage / "answers.parquet")
     rows, total = unlearned(read_run(run))
     assert len(rows) == total
     return rows

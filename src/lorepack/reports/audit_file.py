@@ -9,24 +9,20 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-CATEGORIES = ("HighlyKnown", "MaybeKnown", "WeaklyKnown", "Unknown")
-"""Best first: the order of rows and columns in every matrix (Gekhman et al. 2024)."""
+from lorepack.reports.causes_file import Causes
+from lorepack.reports.drift_file import Neutral, Weights
+from lorepack.reports.floor_file import ControlPair
+from lorepack.reports.form import CATEGORIES, CategoryCounts, Count, Part, Share
 
-Count = Annotated[int, Field(ge=0)]
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Row = Annotated[tuple[Count, ...], Field(min_length=4, max_length=4)]
 Matrix = Annotated[tuple[Row, ...], Field(min_length=4, max_length=4)]
 """(4 before, 4 after): counts of facts"""
 Top = tuple[tuple[str, Count], ...]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
-
-
-class Reliability(_Part):
+class Reliability(Part):
     """How often the trained facts are answered right; shares over facts and prompts."""
 
     mean: Share | None
@@ -42,7 +38,7 @@ class Reliability(_Part):
     prompts: Count = 0
 
 
-class Generality(_Part):
+class Generality(Part):
     """The same through wordings that were not trained."""
 
     mean: Share | None
@@ -52,7 +48,7 @@ class Generality(_Part):
     wordings: Count = 0
 
 
-class Transitions(_Part):
+class Transitions(Part):
     """Facts by category before (rows) and after (columns); every fact is in one of three sets."""
 
     all: Matrix
@@ -76,22 +72,25 @@ class Transitions(_Part):
         return self
 
 
-class Shift(_Part):
+class Shift(Part):
     """Facts that moved in one direction; shares of all, and of those that could move so."""
 
     count: Count
     of_all: Share | None = None
     of_movable: Share | None = None
+    low: Share | None = None
+    high: Share | None = None
+    """95 % interval of ``of_all``"""
 
 
-class Shifts(_Part):
+class Shifts(Part):
     """Both directions for one set of facts."""
 
     positive: Shift
     negative: Shift
 
 
-class ShiftSets(_Part):
+class ShiftSets(Part):
     """Shifts of all facts and of each set; those of facts not in the mix are the spill-over."""
 
     all: Shifts
@@ -100,7 +99,7 @@ class ShiftSets(_Part):
     untrained: Shifts
 
 
-class Refusals(_Part):
+class Refusals(Part):
     """Answers that decline, of ``answers`` before and as many after."""
 
     before: Count
@@ -108,16 +107,7 @@ class Refusals(_Part):
     answers: Count
 
 
-class Neutral(_Part):
-    """Drift on text that has nothing to do with the facts; KL in nats a token."""
-
-    kl: float
-    perplexity_before: float
-    perplexity_after: float
-    tokens: Count
-
-
-class Answers(_Part):
+class Answers(Part):
     """How many different answers there are: a few that take over are a collapse."""
 
     distinct_before: Count
@@ -131,20 +121,32 @@ class Answers(_Part):
     threshold: Count | None = None
 
 
-class CategoryCounts(_Part):
-    """Facts a category, before and after."""
-
-    before: dict[str, Count]
-    after: dict[str, Count]
-
-
 class RelationCounts(CategoryCounts):
-    """Facts a category for one relation."""
+    """Facts a category for one relation, and what became of them."""
 
     facts: Count
+    trained: Count | None = None
+    reliability: Share | None = None
+    positive: Count | None = None
+    negative: Count | None = None
 
 
-class Loss(_Part):
+class BucketCounts(CategoryCounts):
+    """The same for facts of one popularity, or of one frequency of their answer."""
+
+    bucket: str
+    facts: Count
+    positive: Count | None = None
+    negative: Count | None = None
+
+
+class Applied(Part):
+    """Whether the adapter is in effect at all."""
+
+    logit_difference: float
+
+
+class Loss(Part):
     """One fact, rehearsed or not in the mix, that is known worse than before."""
 
     id: str
@@ -156,8 +158,8 @@ class Loss(_Part):
     answer_after: str | None = None
 
 
-class Audit(_Part):
-    """Everything an audit found (schema 1)."""
+class Audit(Part):
+    """Everything an audit found (schema 1); parts that an older one lacks are None or empty."""
 
     schema_: Annotated[int, Field(alias="schema", ge=1, le=1)]
     facts: Count
@@ -170,7 +172,13 @@ class Audit(_Part):
     refusals: Refusals | None = None
     neutral: Neutral | None = None
     answers: Answers | None = None
-    by_relation: dict[str, RelationCounts] = {}
+    by_relation: dict[str, RelationCounts] = Field(default_factory=dict)
+    by_popularity: tuple[BucketCounts, ...] | None = None
+    by_frequency: tuple[BucketCounts, ...] | None = None
+    causes: Causes | None = None
+    controls: ControlPair | None = None
+    weights: Weights | None = None
+    applied: Applied | None = None
     losses: tuple[Loss, ...] = ()
     notes: tuple[str, ...] = ()
 

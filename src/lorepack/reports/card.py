@@ -10,11 +10,20 @@ from typing import Any
 import yaml
 
 from lorepack import files
-from lorepack.reports import details, tables
+from lorepack.reports import (
+    bits_file,
+    budget_file,
+    causes,
+    details,
+    guess_floor,
+    harm_tables,
+    tables,
+)
 from lorepack.reports import figures as fig
 from lorepack.reports.audit_file import Audit
 from lorepack.reports.page import environment, template
 from lorepack.reports.run_files import RunFiles, read_run
+from lorepack.reports.sections import controls
 from lorepack.reports.verdict import verdict
 
 EMBEDDED = ("world", "world-base")
@@ -52,7 +61,7 @@ def render_card(found: RunFiles) -> str:
         base=details.short_name(base).replace("`", "'"),
         trained_on=_trained_on(audit),
         audit=audit,
-        verdict=verdict(audit),
+        verdict=verdict(audit, found.budget),
         learning=tables.learning(audit),
         shifts=tables.shifts(audit),
         side_effects=tables.side_effects(audit),
@@ -60,8 +69,25 @@ def render_card(found: RunFiles) -> str:
         loading=loading(base),
         groups=_recipe(found),
         hashes=details.fingerprints(found),
+        **_measured(found),
     )
     return re.sub(r"\n{3,}", "\n\n", text)
+
+
+def _measured(found: RunFiles) -> dict[str, Any]:
+    """What not every run has, in words; None where it was not measured."""
+    causes_found, harm, bits = found.audit.causes, found.harm, found.bits
+    before, _ = controls(found.audit)
+    return {
+        "budget": None if found.budget is None else md(budget_file.outcome(found.budget)),
+        "held": found.budget is not None and found.budget.held,
+        "causes": None if causes_found is None else causes.sentence(causes_found),
+        "floor": None if before is None else guess_floor.sentence(before),
+        "harm": harm,
+        "harm_table": None if harm is None else harm_tables.results(harm),
+        "harm_asked": None if harm is None else harm_tables.asked(harm),
+        "bits": None if bits is None else bits_file.sentence(bits),
+    }
 
 
 def _recipe(found: RunFiles) -> list[tuple[str, details.Pairs]]:

@@ -10,31 +10,24 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lorepack.reports import figures as fig
-from lorepack.reports.audit_file import CATEGORIES, Audit, Matrix, afters, befores, total
-from lorepack.reports.tables import fact_sets
 
 POINTS = 600
 """points a curve is drawn with at most"""
 
 
 def charts(
-    audit: Audit, steps: Sequence[Mapping[str, Any]], epochs: Sequence[Mapping[str, Any]]
+    steps: Sequence[Mapping[str, Any]], epochs: Sequence[Mapping[str, Any]]
 ) -> dict[str, dict[str, Any]]:
-    """All charts of a report, by the id of the element that holds them.
+    """The charts of the training, by the id of the element that holds them.
 
     Args:
-        audit: the figures of the run.
         steps: one object a training step, with ``step`` and ``loss``.
         epochs: one object an epoch, with ``epoch`` and perhaps ``reliability``.
 
     Returns:
         id to a Plotly figure (``data`` and ``layout``); a chart without data is left out.
     """
-    figures = {
-        f"chart-categories-{index}": category_bars(one.matrix)
-        for index, one in enumerate(fact_sets(audit))
-        if total(one.matrix)
-    }
+    figures = {}
     if steps:
         figures["chart-loss"] = loss_curve(steps)
     curve = [
@@ -43,42 +36,6 @@ def charts(
     if curve:
         figures["chart-epochs"] = epoch_curve(curve)
     return figures
-
-
-def category_bars(matrix: Matrix) -> dict[str, Any]:
-    """Facts a category, before beside after."""
-    whole = total(matrix)
-    names = list(reversed(CATEGORIES))  # Plotly draws the first at the bottom
-    bars = [
-        _bars("After", afters(matrix), whole, names, "@after"),
-        _bars("Before", befores(matrix), whole, names, "@before"),
-    ]
-    widest = max(max(bar["x"]) for bar in bars)
-    layout = frame(height=222)
-    layout["margin"] = {"l": 92, "r": 8, "t": 4, "b": 4}
-    layout |= {"barmode": "group", "bargap": 0.28, "bargroupgap": 0.08, "showlegend": False}
-    layout["xaxis"] |= {"visible": False, "range": [0, widest * 1.62], "fixedrange": True}
-    layout["yaxis"] |= {"showgrid": False, "fixedrange": True, "ticks": ""}
-    return {"data": bars, "layout": layout}
-
-
-def _bars(
-    title: str, counts: Mapping[str, int], whole: int, names: Sequence[str], color: str
-) -> dict[str, Any]:
-    values = [counts[name] for name in names]
-    return {
-        "type": "bar",
-        "orientation": "h",
-        "name": title,
-        "y": list(names),
-        "x": values,
-        "text": [f"{fig.count(n)} · {fig.percent(n / whole)}" for n in values],
-        "textposition": "outside",
-        "cliponaxis": False,
-        "textfont": {"color": "@ink", "size": 12},
-        "marker": {"color": color},
-        "hovertemplate": f"{title}: %{{text}}<extra></extra>",
-    }
 
 
 def epoch_curve(curve: Sequence[tuple[int, float]]) -> dict[str, Any]:

@@ -74,3 +74,18 @@ def short(text: str, length: int = 300) -> str:
     """Text of the data on one line, cut with an ellipsis when it is longer than ``length``."""
     text = " ".join(text.split())
     return text if len(text) <= length else text[: length - 1].rstrip() + "…"
+
+
+def p_value(p: float | None) -> str:
+    """A p-value with two digits; never 0, which no test can give."""
+    if p is None:
+        return NOT_MEASURED
+    return "<0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
+
+
+def signed(number: float | None, digits: int = 3) -> str:
+    """A difference with its sign, in ``digits`` decimals: ``+0.012``, ``−0.004``, ``0``."""
+    if number is None:
+        return NOT_MEASURED
+    text = f"{number:+.{digits}f}".replace("-", "−")
+    return text if text.strip("+−0.") else "0"

@@ -8,21 +8,23 @@ from importlib.resources import files as resources
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from lorepack import files
 from lorepack.reports import details, tables
 from lorepack.reports import figures as fig
-from lorepack.reports.audit_file import CATEGORIES, Audit, Matrix, RelationCounts, total
+from lorepack.reports.answer_data import answer_data
+from lorepack.reports.audit_file import CATEGORIES, Audit, Matrix, total
 from lorepack.reports.charts import charts, thinned
+from lorepack.reports.flows import flow
+from lorepack.reports.frontier import frontier
+from lorepack.reports.relations import level
 from lorepack.reports.run_files import RunFiles, read_run
+from lorepack.reports.sections import sections, visible
 from lorepack.reports.tiles import tiles
 from lorepack.reports.unlearned import unlearned
 from lorepack.reports.verdict import verdict
-
-RELATIONS = 200
-"""relations a report lists; the largest come first when there are more"""
 
 
 def report(run: Path | str) -> Path:
@@ -32,7 +34,7 @@ def report(run: Path | str) -> Path:
         run: a run folder whose stages are done.
 
     Returns:
-        The path of ``report.html``: one file of about 5 MB with everything inside. Equal result
+        The path of ``report.html``: one file of at most 10 MB with everything inside. Equal result
         files give equal bytes; only durations and device come from ``timing.json``.
 
     Raises:
@@ -47,14 +49,22 @@ def report(run: Path | str) -> Path:
 
 def render(found: RunFiles) -> str:
     """The report of a run as HTML."""
-    figures = charts(found.audit, found.steps, found.epochs)
+    figures = charts(found.steps, found.epochs)
+    if found.budget is not None and found.budget.points:
+        figures["chart-frontier"] = frontier(found.budget.model_dump(mode="json", by_alias=True))
     page = environment(autoescape=True).from_string(template("report.html"))
     return page.render(
         **_numbers(found),
         **_prints(found),
+        **sections(found),
+        answers=answer_data(found),
+        flow=flow,
         charts=frozenset(figures),
         style=Markup(template("style.css")),
+        more_style=Markup(template("sections.css")),
         script=Markup(template("charts.js")),
+        inflate=Markup(template("inflate.js")),
+        answer_script=Markup(template("answers.js")),
         figures=embedded(figures),
         plotly=Markup(plotly_source()),
     )
@@ -66,7 +76,7 @@ def _numbers(found: RunFiles) -> dict[str, Any]:
     missed, missed_count = unlearned(found)
     return {
         "audit": audit,
-        "verdict": verdict(audit),
+        "verdict": verdict(audit, found.budget),
         "tiles": tiles(audit),
         "sets": tables.fact_sets(audit),
         "categories": CATEGORIES,
@@ -74,7 +84,6 @@ def _numbers(found: RunFiles) -> dict[str, Any]:
         "learning": tables.learning(audit),
         "shifts": tables.shifts(audit),
         "side_effects": tables.side_effects(audit),
-        "relations": relations(audit),
         "most": max((n for _, n in _top(audit)), default=1),
         "missed": missed,
         "missed_count": missed_count,
@@ -106,12 +115,14 @@ def environment(autoescape: bool) -> Environment:
     """Jinja with the project's way of writing numbers; a name that is missing is an error."""
     env = Environment(
         autoescape=autoescape, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
-        keep_trailing_newline=True,
+        keep_trailing_newline=True, loader=FunctionLoader(template),
     )  # fmt: skip
     env.filters |= {
         "count": fig.count,
         "percent": fig.percent,
+        "real": fig.real,
         "short": fig.short,
+        "visible": visible,
         "strong": strong,
     }
     env.globals |= {"cell": cell, "matrix_total": total, "ratio": fig.ratio}
@@ -146,15 +157,8 @@ def cell(matrix: Matrix, row: int, column: int) -> dict[str, Any]:
     """
     number, whole = matrix[row][column], sum(matrix[row])
     share = fig.ratio(number, whole)
-    level = 0 if not number else 1 + min(3, int(4 * (number / whole) ** 0.5))
     move = "same" if row == column else "better" if column < row else "worse"
-    return {"count": number, "share": share, "class": f"{move} l{level}"}
-
-
-def relations(audit: Audit) -> tuple[tuple[str, RelationCounts], ...]:
-    """(name, counts), the largest relations first; at most `RELATIONS`."""
-    rows = sorted(audit.by_relation.items(), key=lambda row: (-row[1].facts, row[0]))
-    return tuple(rows[:RELATIONS])
+    return {"count": number, "share": share, "class": f"{move} l{level(share or 0.0)}"}
 
 
 def plotly_source() -> str:

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from lorepack import files
 from lorepack.errors import InputError, NotFoundError
-from lorepack.reports.audit_file import Audit, parse
+from lorepack.reports import audit_file, bits_file, budget_file, harm_file
+from lorepack.reports.audit_file import Audit
+from lorepack.reports.bits_file import Bits
+from lorepack.reports.budget_file import Budget
+from lorepack.reports.harm_file import Harm
+
+_Form = TypeVar("_Form")
 
 AGAIN = {
     "run.json": "`lorepack pack` with the same arguments",
@@ -22,6 +28,9 @@ AGAIN = {
     "training": "the training: remove RUN/adapter, then `lorepack pack` with the same arguments",
     "adapter": "the training: remove RUN/adapter, then `lorepack pack` with the same arguments",
     "audit": "the audit: `lorepack audit --run RUN`",
+    "harm": "the outside tasks, after removing RUN/harm",
+    "budget": "the search for a strength, after removing RUN/budget",
+    "bits.json": "`lorepack capacity probe RUN`",
     "timing.json": "`lorepack pack` with the same arguments",
 }
 """What mends a file, by the first part of its path."""
@@ -47,6 +56,12 @@ class RunFiles:
     config: dict[str, Any]
     """adapter_config.json: PEFT's own"""
     audit: Audit
+    harm: Harm | None
+    """harm/harm.json: outside tasks; None when they were not asked"""
+    budget: Budget | None
+    """budget/budget.json: limits on harm; None when there were none"""
+    bits: Bits | None
+    """bits.json: stored information; None when it was not estimated"""
     seconds: dict[str, float]
     """timing.json: seconds a stage; empty when not there"""
     device: str
@@ -77,10 +92,12 @@ def read_run(folder: Path | str) -> RunFiles:
     run, probe, mix, adapter, config = (_object(folder, name) for name in named)
     steps = tuple(_steps(folder))
     audit, timing = read_audit(folder), _optional(folder, "timing.json")
+    harm = _form(folder, "harm/harm.json", harm_file.parse)
+    bits = _form(folder, "bits.json", bits_file.parse)
     return RunFiles(
         folder, run, probe, mix, steps, _epochs(folder), _optional(folder, "training/result.json"),
-        adapter, config, audit, _seconds(timing), device=str(timing.get("device") or ""),
-        hashes=tuple(hashes.items()),
+        adapter, config, audit, harm, read_budget(folder), bits, _seconds(timing),
+        device=str(timing.get("device") or ""), hashes=tuple(hashes.items()),
     )  # fmt: skip
 
 
@@ -94,6 +111,24 @@ def read_audit(folder: Path | str) -> Audit:
     folder = Path(folder)
     alone = not (folder / "audit").exists() and (folder / "audit.json").is_file()
     name = "audit.json" if alone else "audit/audit.json"
+    return _parsed(folder, name, audit_file.parse)
+
+
+def read_budget(folder: Path | str) -> Budget | None:
+    """What came of a run's limits on harm; None where it has none.
+
+    Raises:
+        InputError: the file is cut off or does not have the form of a budget.
+    """
+    return _form(Path(folder), "budget/budget.json", budget_file.parse)
+
+
+def _form(folder: Path, name: str, parse: Callable[[Any], _Form]) -> _Form | None:
+    """A file that may be absent, in its form."""
+    return _parsed(folder, name, parse) if (folder / name).is_file() else None
+
+
+def _parsed(folder: Path, name: str, parse: Callable[[Any], _Form]) -> _Form:
     value = _object(folder, name)
     try:
         return parse(value)
@@ -143,7 +178,7 @@ def lines(folder: Path, name: str) -> Iterator[dict[str, Any]]:
 
 def _check_manifests(folder: Path, hashes: Mapping[str, str]) -> None:
     """Compare the files with what the stages' manifests say of them, where there is one."""
-    for stage in ("probe", "mix", "training", "adapter", "audit"):
+    for stage in ("probe", "mix", "training", "adapter", "audit", "harm", "budget"):
         name = f"{stage}/{files.MANIFEST}"
         try:
             listed = _optional(folder, name).get("files", {})
@@ -195,9 +230,11 @@ def _seconds(timing: Mapping[str, Any]) -> dict[str, float]:
 
 HASHED = (
     "facts.jsonl", "neutral.jsonl", "run.json", "probe/probe.json", "probe/categories.parquet",
+    "probe/answers.parquet",
     "mix/mix.jsonl", "mix/mix.json", "training/train.jsonl", "training/epochs.json",
     "adapter/adapter_model.safetensors", "adapter/adapter_config.json", "audit/audit.json",
-    "audit/categories.parquet",
+    "audit/categories.parquet", "audit/answers.parquet", "audit/causes.parquet", "harm/harm.json",
+    "budget/budget.json", "bits.json",
 )  # fmt: skip
 
 

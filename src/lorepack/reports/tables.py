@@ -16,7 +16,7 @@ from lorepack.reports.audit_file import (
     befores,
     total,
 )
-from lorepack.reports.run_files import read_audit
+from lorepack.reports.run_files import read_audit, read_budget
 from lorepack.reports.verdict import verdict
 
 REHEARSED = "Rehearsed (known facts in the mix)"
@@ -59,7 +59,7 @@ def summary(run: Path | str) -> Summary:
         LorepackError: there is no audit, or it cannot be read.
     """
     audit = read_audit(run)
-    said = verdict(audit)
+    said = verdict(audit, read_budget(run))
     tables = (categories(audit), learning(audit), shifts(audit), side_effects(audit))
     return Summary(said.plain, tuple(f"{c.name}: {c.text}" for c in said.cautions), tables)
 
@@ -144,10 +144,11 @@ def shifts(audit: Audit) -> Table:
 
 def _shift(shift: Shift, whole: int) -> tuple[str, str, str]:
     share = fig.ratio(shift.count, whole)
+    bounds = fig.interval(shift.low, shift.high)
     movable = "none could" if shift.of_movable is None else fig.percent(shift.of_movable)
     return (
         f"{fig.count(shift.count)} of {fig.count(whole)}",
-        "–" if share is None else fig.percent(share),
+        "–" if share is None else fig.percent(share) + (f" ({bounds})" if bounds else ""),
         movable,
     )
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lorepack.reports import budget_file
 from lorepack.reports import figures as fig
 from lorepack.reports.audit_file import Answers, Audit, Generality, Reliability
+from lorepack.reports.budget_file import Budget
 
 LEARNED = 0.9
 """reliability under which the facts do not count as learned"""
@@ -47,16 +49,17 @@ class Verdict:
         return self.sentence.replace("**", "")
 
 
-def verdict(audit: Audit) -> Verdict:
+def verdict(audit: Audit, budget: Budget | None = None) -> Verdict:
     """Say in one sentence what was learned and what it cost.
 
     Args:
         audit: the figures of one run.
+        budget: the limits on its harm, and whether they were held; None where there were none.
 
     Returns:
         Sentence, status and cautions; every number in them is one of the audit's.
     """
-    cautions = tuple(_cautions(audit))
+    cautions = (*_over_budget(budget), *_cautions(audit))
     names = {caution.name for caution in cautions}
     bad = names & {"Answer collapse", "Not learned", "Nothing trained"}
     status = "bad" if bad else "mixed" if names or not audit.others else "good"
@@ -119,6 +122,12 @@ def _collapse(audit: Audit) -> str:
         f"; **its answers collapsed**: {fig.count(answers.distinct_after)} distinct answers "
         f"where the base gave {fig.count(answers.distinct_before)}"
     )
+
+
+def _over_budget(budget: Budget | None) -> tuple[Caution, ...]:
+    if budget is None or budget.held:
+        return ()
+    return (Caution("Budget not held", budget_file.outcome(budget)),)
 
 
 def _cautions(audit: Audit) -> list[Caution]:
