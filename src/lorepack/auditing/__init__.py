@@ -2,11 +2,12 @@
 
 from lorepack.auditing.answers import AnswerCounts, CollapseTest
 from lorepack.auditing.audit import audit
-from lorepack.auditing.drift import divergence, neutral_drift
+from lorepack.auditing.drift import divergence, neutral_drift, neutral_drifts
 from lorepack.auditing.reliability import Estimate, bootstrap, generality, reliability
 from lorepack.auditing.result import AuditResult
 from lorepack.auditing.settings import AuditSettings
 from lorepack.auditing.shifts import Shift, negative, positive, transitions
+from lorepack.auditing.weights import applied, weights
 
 __all__ = [
     "AnswerCounts",
@@ -15,13 +16,16 @@ __all__ = [
     "CollapseTest",
     "Estimate",
     "Shift",
+    "applied",
     "audit",
     "bootstrap",
     "divergence",
     "generality",
     "negative",
     "neutral_drift",
+    "neutral_drifts",
     "positive",
     "reliability",
     "transitions",
+    "weights",
 ]

@@ -53,7 +53,8 @@ def ask(
     """
     parts = list(loaded.parts.values())
     shares = _shares([len(task.eval_docs) for task in parts], settings.limit)
-    parts, shares = zip(*[(t, n) for t, n in zip(parts, shares, strict=True) if n], strict=True)
+    parts = [task for task, share in zip(parts, shares, strict=True) if share]
+    shares = [share for share in shares if share]
     chat = _chat(model, loaded.name, settings)
     with quiet():
         shots = [
@@ -103,9 +104,7 @@ def _shares(sizes: Sequence[int], limit: int | None) -> list[int]:
     return shares
 
 
-def _build(
-    task: Any, model: HarnessModel, share: int, settings: HarmSettings, chat: bool
-) -> Shots:
+def _build(task: Any, model: HarnessModel, share: int, settings: HarmSettings, chat: bool) -> Shots:
     """Let the task build its requests, shots fitted to the model's context."""
     name = task.config.task
     if getattr(task, "MULTIMODAL", False) or getattr(task, "UNSAFE_CODE", False):
@@ -201,5 +200,7 @@ def _score(sheet: Sheet, parts: Sequence[Any], answers: dict[int, Any]) -> None:
 
 def _finite(sheet: Sheet, metric: str, value: Any) -> float:
     if not math.isfinite(value):
-        raise NumericError(f"task {sheet.task}: {metric} is {value}; the model's answers are broken")
+        raise NumericError(
+            f"task {sheet.task}: {metric} is {value}; the model's answers are broken"
+        )
     return float(value)

@@ -11,7 +11,7 @@ from typing import Any
 
 from lorepack.errors import InputError
 
-_TALKERS = ("lm_eval", "lm-eval", "datasets", "huggingface_hub", "absl", "httpx")
+_TALKERS = ("lm_eval", "lm-eval", "datasets", "huggingface_hub", "transformers", "absl", "httpx")
 _NEEDED = ("lm_eval", "sacrebleu", "rouge_score")
 
 

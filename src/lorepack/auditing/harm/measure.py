@@ -1,4 +1,4 @@
-"""Harm on the outside: benchmarks of the base and of adapters, in one pass, and their difference."""
+"""Harm on the outside: benchmarks of a base and its adapters, in one pass, and what differs."""
 
 from __future__ import annotations
 
@@ -199,9 +199,7 @@ class _Job:
         loaded = tasks.load(chosen, self.out / "tasks")
         tick = self.progress
         with self._attached():
-            model = HarnessModel(
-                self.lm, self.stack, answer_tokens=self.settings.answer_tokens
-            )
+            model = HarnessModel(self.lm, self.stack, answer_tokens=self.settings.answer_tokens)
             try:
                 return ask(
                     model,
@@ -240,9 +238,7 @@ def _document(
     }
 
 
-def _task_row(
-    chosen: Chosen, sheets: dict[str, Sheet], settings: HarmSettings
-) -> dict[str, Any]:
+def _task_row(chosen: Chosen, sheets: dict[str, Sheet], settings: HarmSettings) -> dict[str, Any]:
     base = sheets[BASE]
     others = {name: sheet for name, sheet in sheets.items() if name != BASE}
     assert all(sheet.items == base.items for sheet in others.values())

@@ -27,6 +27,7 @@ Likelihood = tuple[float, bool]
 Progress = Callable[[int, int], None]
 
 _CHUNK = 2048  # pairs a call of the engine: what is lost when a run is stopped
+_TEXTS = 1024  # texts a call of the engine
 _FIRST = 64  # tokens that are written before anything is looked for in them
 
 
@@ -86,9 +87,7 @@ class HarnessModel(TemplateLM):
         """What the harness calls the tokenizer in its caches."""
         return self.lm.name.replace("/", "__")
 
-    def tok_encode(
-        self, string: str, add_special_tokens: bool | None = None, **kwargs: Any
-    ) -> Ids:
+    def tok_encode(self, string: str, add_special_tokens: bool | None = None, **kwargs: Any) -> Ids:
         """Token ids as the harness's own backend makes them; an EOS at the end is left out."""
         if add_special_tokens is None and string.startswith(self._opening):
             add_special_tokens = False  # a template has written the BOS already
@@ -152,9 +151,7 @@ class HarnessModel(TemplateLM):
         pairs = [(context, continuation) for _, context, continuation in requests]
         return self.likelihoods(pairs, [self.adapter])[0]
 
-    def loglikelihood_rolling(
-        self, requests: list[Any], disable_tqdm: bool = False
-    ) -> list[float]:
+    def loglikelihood_rolling(self, requests: list[Any], disable_tqdm: bool = False) -> list[float]:
         """Log-probability of whole texts, in windows of the model's context."""
         return self.rolling([request.args[0] for request in requests], [self.adapter])[0]
 
@@ -165,7 +162,10 @@ class HarnessModel(TemplateLM):
     # The same for many adapters in one pass.
 
     def likelihoods(
-        self, pairs: Sequence[Pair], adapters: Sequence[int | None], progress: Progress | None = None
+        self,
+        pairs: Sequence[Pair],
+        adapters: Sequence[int | None],
+        progress: Progress | None = None,
     ) -> list[list[Likelihood]]:
         """Log-likelihoods of every pair under every adapter.
 
@@ -276,7 +276,7 @@ class HarnessModel(TemplateLM):
         Args:
             requests: a context and the harness's generation settings.
             adapters: of the stack; None is the base.
-            progress: called with contexts done and contexts in all.
+            progress: called with texts done and texts in all, of all adapters.
 
         Raises:
             InputError: a task that samples.
@@ -287,12 +287,12 @@ class HarnessModel(TemplateLM):
             places = [i for i, p in enumerate(parsed) if (tuple(p[0]), p[1]) == (stops, most)]
             room = self.lm.context - most
             prompts = [self.tok_encode(requests[i][0])[-room:] for i in places]
-            rows = self._continue(
-                [(prompt, adapter) for adapter in adapters for prompt in prompts],
-                list(stops),
-                most,
-                progress,
-            )
+            asked = [(prompt, adapter) for adapter in adapters for prompt in prompts]
+            rows = []
+            for start in range(0, len(asked), _TEXTS):
+                rows += self._continue(asked[start : start + _TEXTS], list(stops), most)
+                if progress is not None:
+                    progress(len(rows), len(asked))
             for number in range(len(adapters)):
                 part = rows[number * len(places) : (number + 1) * len(places)]
                 for i, text in zip(places, part, strict=True):
@@ -313,7 +313,6 @@ class HarnessModel(TemplateLM):
         asked: list[tuple[Ids, int | None]],
         stops: list[str],
         most: int,
-        progress: Progress | None,
     ) -> list[str]:
         """Greedy texts, first short and then, of those that met no stop string, whole."""
         answers: list[Ids] = [[] for _ in asked]
@@ -329,7 +328,6 @@ class HarnessModel(TemplateLM):
                 until="turn",
                 stack=self.stack,
                 adapters=None if self.stack is None else [asked[i][1] for i in open_rows],
-                progress=progress,
             )
             for i, [ids] in zip(open_rows, found, strict=True):
                 answers[i] = answers[i] + ids

@@ -112,9 +112,7 @@ def mmlu(path: Path) -> dict[str, Splits]:
     return found
 
 
-def _mmlu_rows(
-    archive: zipfile.ZipFile, name: str, where: str, subject: str
-) -> Iterator[Row]:
+def _mmlu_rows(archive: zipfile.ZipFile, name: str, where: str, subject: str) -> Iterator[Row]:
     try:
         text = archive.read(name).decode("utf-8-sig")
     except (UnicodeDecodeError, zipfile.BadZipFile) as error:

@@ -67,7 +67,9 @@ def choose(names: Sequence[str], data: Path | None = None) -> list[Chosen]:
     if not names:
         raise InputError("no task; name some, for example --task world")
     if data is not None and not data.is_dir():
-        raise NotFoundError(f"{data}: no such folder; expected {', '.join(sorted(set(FILES.values())))}")
+        raise NotFoundError(
+            f"{data}: no such folder; expected {', '.join(sorted(set(FILES.values())))}"
+        )
     single = [one for name in names for one in GROUPS.get(name, (name,))]
     return [_chosen(name, data) for name in dict.fromkeys(single)]
 
@@ -85,17 +87,17 @@ def _chosen(name: str, data: Path | None) -> Chosen:
 
 def _check_name(name: str) -> None:
     """Refuse a name that neither we nor the harness know; asking the harness takes seconds."""
+    known = _index().all_tasks
+    if name in known:
+        return
     ours = [*FILES, *GROUPS, *world_tasks.NAMES]
-    close = suggest(name, ours)
-    if "did you mean" in close:
-        known = _index().all_tasks
-        if name not in known:
-            raise InputError(f"task {name!r}: unknown{close}")
-    elif name not in (known := _index().all_tasks):
-        hint = suggest(name, known)
-        hint = hint if "did you mean" in hint else f"; known are {', '.join(sorted(ours))}, and "
-        hint += "" if "did you mean" in hint else "those of `lm_eval ls tasks`"
-        raise InputError(f"task {name!r}: unknown{hint}")
+    for names in (ours, known):
+        if "did you mean" in (hint := suggest(name, names)):
+            raise InputError(f"task {name!r}: unknown{hint}")
+    raise InputError(
+        f"task {name!r}: unknown; known are {', '.join(sorted(ours))}, and those of "
+        "`lm_eval ls tasks`"
+    )
 
 
 _INDEX: list[Any] = []

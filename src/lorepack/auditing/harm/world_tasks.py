@@ -75,7 +75,11 @@ def config_of(name: str) -> tuple[dict[str, Any], dict[str, str]]:
             "metric_list": [{"metric": "acc", **_MEAN}],
         }
         return config, {"process_results": f"{_SCORING}.answer"}
-    config |= {"output_type": "multiple_choice", "doc_to_target": "gold", "doc_to_choice": "choices"}
+    config |= {
+        "output_type": "multiple_choice",
+        "doc_to_target": "gold",
+        "doc_to_choice": "choices",
+    }
     if name == "world-truth":
         config["metric_list"] = [{"metric": metric, **_MEAN} for metric in ("acc", "mass")]
         return config, {"process_results": f"{_SCORING}.truth"}
