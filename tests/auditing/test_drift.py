@@ -181,7 +181,7 @@ def test_batches_change_no_figure(adapted, monkeypatch) -> None:
         switch = lambda: stack.using(1)  # noqa: E731
         together = neutral_drift(lm, switch, NEUTRAL, window=64)
         with monkeypatch.context() as patch:
-            patch.setattr(drift, "_LOGITS", 1)
+            patch.setattr(drift, "_LOGITS", {"cpu": 1, "cuda": 1})
             alone = neutral_drift(lm, switch, NEUTRAL, window=64)
         engine = drift.token_logprobs
         seam = neutral_drift(

@@ -23,7 +23,8 @@ Logprobs = Callable[[LanguageModel, Sequence[int]], torch.Tensor]
 """token ids (T,) -> log-probabilities (T - 1, V), as `lorepack.llm.score.token_logprobs`"""
 MOST_CHANGED = 20
 """tokens that are listed"""
-_LOGITS = 2**25  # made at once and held twice: 128 MiB each in fp32
+# Logits made at once, and held twice: as many as a processor's caches like, or as a GPU is busy with.
+_LOGITS = {"cpu": 2**22, "cuda": 2**26}
 
 
 def neutral_drift(
@@ -122,9 +123,10 @@ def _batches(
         yield from ([number] for number in range(len(windows)))
         return
     vocabulary = int(lm.model.config.get_text_config(decoder=True).vocab_size)
+    most = _LOGITS.get(lm.device.type, _LOGITS["cuda"])
     order = sorted(range(len(windows)), key=lambda number: (-len(windows[number]), number))
     while order:
-        rows = max(1, _LOGITS // (vocabulary * len(windows[order[0]])))
+        rows = max(1, most // (vocabulary * len(windows[order[0]])))
         yield order[:rows]
         order = order[rows:]
 

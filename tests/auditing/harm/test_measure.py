@@ -131,8 +131,8 @@ def test_a_killed_measurement_goes_on_and_ends_with_the_same_bytes(
 
 
 @needs_data
-@pytest.mark.parametrize("name", ["truthfulqa_mc2", "arc_challenge"])
-def test_figures_are_those_of_the_harness_own_evaluator(lm, tmp_path, name):
+@pytest.mark.parametrize(("name", "shots"), [("truthfulqa_mc2", 0), ("arc_challenge", 2)])
+def test_figures_are_those_of_the_harness_own_evaluator(lm, tmp_path, name, shots):
     """The same local task through `lm_eval`'s evaluator and its own backend."""
     from lm_eval.evaluator import evaluate
     from lm_eval.models.huggingface import HFLM
@@ -140,12 +140,16 @@ def test_figures_are_those_of_the_harness_own_evaluator(lm, tmp_path, name):
 
     from lorepack.auditing.harm.extra import quiet
 
-    ours = measure(lm, [name], tmp_path / "a", data=DATA, settings=HarmSettings(limit=3))
+    settings = HarmSettings(limit=3, shots=shots)
+    ours = measure(lm, [name], tmp_path / "a", data=DATA, settings=settings)
     with quiet():
         peer = HFLM(pretrained=lm.model, tokenizer=lm.tokenizer, batch_size=1, max_length=1024)
         folder = tmp_path / "a" / "tasks" / name
         loaded = TaskManager(include_defaults=False).load([str(folder / f"{name}.yaml")])
+        loaded["tasks"][name].set_config("num_fewshot", shots)
+        loaded["tasks"][name].set_fewshot_seed(1234)  # as the harness's own command sets it
         theirs = evaluate(peer, loaded, limit=3, bootstrap_iters=10)["results"][name]
+    assert ours.tasks[name]["shots"] == shots
     for metric, row in ours.tasks[name]["metrics"].items():
         assert row["base"]["value"] == pytest.approx(theirs[f"{metric},none"], abs=1e-5)
         assert row["base"]["stderr"] == pytest.approx(theirs[f"{metric}_stderr,none"], abs=1e-5)
@@ -164,6 +168,22 @@ def test_mmlu_spreads_its_limit_over_the_subjects_and_drops_shots_that_do_not_fi
     assert row["overlong"] > 0
     items = pq.read_table(tmp_path / "a" / "items.parquet")["item"].to_pylist()
     assert len({item.split("/")[0] for item in items}) == 57
+
+
+@needs_data
+def test_shots_are_drawn_the_same_every_time(lm, tmp_path):
+    from lorepack.auditing.harm import asking
+    from lorepack.auditing.harm.model import HarnessModel
+
+    [chosen] = tasks.choose(["arc_challenge"], DATA)
+    settings = HarmSettings(limit=3, shots=4)
+    prompts = []
+    for number in range(2):
+        loaded = tasks.load(chosen, tmp_path / str(number))
+        [task] = loaded.parts.values()
+        asking._build(task, HarnessModel(lm), 3, settings, False)
+        prompts.append([request.args for request in task.instances])
+    assert prompts[0] == prompts[1]
 
 
 @needs_data
