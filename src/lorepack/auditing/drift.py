@@ -23,7 +23,7 @@ Logprobs = Callable[[LanguageModel, Sequence[int]], torch.Tensor]
 """token ids (T,) -> log-probabilities (T - 1, V), as `lorepack.llm.score.token_logprobs`"""
 MOST_CHANGED = 20
 """tokens that are listed"""
-# Logits made at once, and held twice: as many as a processor's caches like, or as a GPU is busy with.
+# Logits made at once, and held twice: what a processor's caches like, or what keeps a GPU busy.
 _LOGITS = {"cpu": 2**22, "cuda": 2**26}
 
 
