@@ -113,3 +113,118 @@ def test_a_stack_drifts_as_its_merged_weights_do() -> None:
     assert found["kl"] > 0.01
     loss = -merged.gather(-1, ids[1:, None]).double().mean()
     assert found["perplexity_after"] == pytest.approx(float(loss.exp()), rel=1e-4)
+
+
+def batched(model: ScriptedModel, texts: list[str]) -> dict:
+    found = neutral_drift(model, model.adapter_on, texts, window=10, logprobs=logprobs)
+    assert found is not None
+    return found
+
+
+def test_the_most_changed_tokens_are_those_of_fp64(model: ScriptedModel) -> None:
+    texts = ["A quiet morning by the river.", "Two hundred"]
+    by_token: dict[str, list[float]] = {}
+    for text in texts:
+        for start in range(0, len(text), 10):
+            for i, j in pairwise(text[start : start + 10]):
+                p, q = (
+                    np.exp(z) / np.exp(z).sum()
+                    for z in (
+                        np.random.default_rng([ord(i), on]).normal(size=VOCABULARY) for on in (0, 1)
+                    )
+                )
+                by_token.setdefault(j, []).append(float((p * np.log(p / q)).sum()))
+    whole = sum(map(sum, by_token.values()))
+    rows = batched(model, texts)["most_changed"]
+    assert len(rows) == min(20, len(by_token))
+    assert [row["share"] for row in rows] == sorted((r["share"] for r in rows), reverse=True)
+    for row in rows:
+        values = by_token[row["token"]]
+        assert row["count"] == len(values)
+        assert row["kl"] == pytest.approx(np.mean(values), rel=1e-5)
+        assert row["share"] == pytest.approx(sum(values) / whole, rel=1e-5)
+
+
+def test_a_token_that_nothing_changed_before_is_not_listed(model: ScriptedModel) -> None:
+    @contextmanager
+    def nothing():
+        yield
+
+    found = neutral_drift(model, nothing, ["some text"], logprobs=logprobs)
+    assert found is not None
+    assert found["most_changed"] == []
+
+
+@pytest.fixture(scope="module")
+def adapted():
+    from lorepack import lora
+    from lorepack.llm import load
+
+    lm = load("world", device="cpu", dtype="float32")
+    spec = lora.AdapterSpec(2, 4.0, False, tuple(lora.resolve(lm.model, ("mlp",))))
+    stack = lora.Stack(lm.model, [spec] * 3, [0, 1, 2])
+    draw = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for factor in stack.B.values():
+            factor[1:].normal_(0, 0.02, generator=draw)  # the first changes nothing
+    return lm, stack
+
+
+NEUTRAL = ["The river was high that spring. " * n for n in (1, 3, 9, 2, 40)]
+
+
+def test_batches_change_no_figure(adapted, monkeypatch) -> None:
+    from lorepack.auditing import drift
+
+    lm, stack = adapted
+    with stack.attached(), stack.using(None):
+        switch = lambda: stack.using(1)  # noqa: E731
+        together = neutral_drift(lm, switch, NEUTRAL, window=64)
+        with monkeypatch.context() as patch:
+            patch.setattr(drift, "_LOGITS", {"cpu": 1, "cuda": 1})
+            alone = neutral_drift(lm, switch, NEUTRAL, window=64)
+        engine = drift.token_logprobs
+        seam = neutral_drift(
+            lm, switch, NEUTRAL, window=64, logprobs=lambda lm, ids: engine(lm, ids)
+        )
+    assert together is not None
+    for other in (alone, seam):
+        assert other is not None
+        for name in ("kl", "perplexity_before", "perplexity_after"):
+            assert together[name] == pytest.approx(other[name], rel=1e-5)
+        assert together["tokens"] == other["tokens"]
+        assert [r["token"] for r in together["most_changed"][:5]] == [
+            r["token"] for r in other["most_changed"][:5]
+        ]
+    assert together["kl"] > 1e-3
+
+
+def test_several_adapters_in_a_pass_drift_as_each_alone(adapted) -> None:
+    from lorepack.auditing import neutral_drifts
+
+    lm, stack = adapted
+    seen: list[tuple[int, int]] = []
+    rows = neutral_drifts(
+        lm, stack, [2, 0, 1], NEUTRAL, window=64, progress=lambda *step: seen.append(step)
+    )
+    for index, row in zip([2, 0, 1], rows, strict=True):
+        with stack.attached(), stack.using(None):
+            alone = neutral_drift(lm, lambda i=index: stack.using(i), NEUTRAL, window=64)
+        assert row == alone
+    assert rows[1] is not None
+    assert rows[1]["kl"] == 0
+    assert rows[0] != rows[2]
+    assert seen[-1][0] == seen[-1][1]
+    assert neutral_drifts(lm, stack, [0, 1], []) == [None, None]
+
+
+def test_nan_in_one_adapter_is_an_error(adapted) -> None:
+    from lorepack import lora
+    from lorepack.auditing import neutral_drifts
+
+    lm, stack = adapted
+    broken = lora.Stack(lm.model, [stack.specs[0]], [0])
+    with torch.no_grad():
+        next(iter(broken.B.values())).fill_(float("nan"))
+    with pytest.raises(NumericError, match="not finite"):
+        neutral_drifts(lm, broken, [0], NEUTRAL)

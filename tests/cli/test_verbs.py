@@ -82,6 +82,11 @@ COMMANDS = {
         {*FIGURES, "out"},
     ),
     "audit --run": ("run", {*FIGURES, "report", "adapter"}),
+    "harm": (
+        "--model world --adapter run/adapter --task world-truth --limit 3 --out harm",
+        {"tool", "version", "model", "tasks", "out", "notes"},
+    ),
+    "harm --run": ("run --task world-truth --limit 3", {"tool", "version", "model", "tasks"}),
     "report --run": ("run", {"report", "card"}),
     "models": ("", {"models"}),
     "completion": ("bash", {"shell", "script"}),

@@ -45,6 +45,13 @@ class PlainChat:
         return [ord(c) for c in text]
 
 
+class PlainTokenizer:
+    """A token is a character."""
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return "".join(map(chr, ids))
+
+
 @dataclass
 class ScriptedModel:
     """Stands where a `LanguageModel` is expected."""
@@ -56,6 +63,7 @@ class ScriptedModel:
     device: str = "cpu"
     context: int = 100_000
     chat: PlainChat = field(default_factory=PlainChat)
+    tokenizer: PlainTokenizer = field(default_factory=PlainTokenizer)
     adapted: bool = False
     asked: list[Asked] = field(default_factory=list)
     calls: list[dict[str, Any]] = field(default_factory=list)

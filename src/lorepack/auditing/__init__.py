@@ -4,11 +4,12 @@ from lorepack.auditing.answers import AnswerCounts, CollapseTest
 from lorepack.auditing.audit import audit
 from lorepack.auditing.chance import Chance, by_luck
 from lorepack.auditing.domains import Domains
-from lorepack.auditing.drift import divergence, neutral_drift
+from lorepack.auditing.drift import divergence, neutral_drift, neutral_drifts
 from lorepack.auditing.reliability import Estimate, bootstrap, generality, reliability
 from lorepack.auditing.result import AuditResult, Causes
 from lorepack.auditing.settings import AuditSettings
 from lorepack.auditing.shifts import Shift, negative, positive, transitions
+from lorepack.auditing.weights import applied, weights
 
 __all__ = [
     "AnswerCounts",
@@ -20,6 +21,7 @@ __all__ = [
     "Domains",
     "Estimate",
     "Shift",
+    "applied",
     "audit",
     "bootstrap",
     "by_luck",
@@ -27,7 +29,9 @@ __all__ = [
     "generality",
     "negative",
     "neutral_drift",
+    "neutral_drifts",
     "positive",
     "reliability",
     "transitions",
+    "weights",
 ]

@@ -15,11 +15,16 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
+from lorepack.refusals import Lexicon
 from lorepack.text import Matcher, answer_of, is_refusal
 
 TOP = 10
-refuses = lru_cache(maxsize=1 << 16)(is_refusal)
-"""`lorepack.text.is_refusal`, remembered: the same answers come again and again"""
+
+
+@lru_cache(maxsize=1 << 16)
+def refuses(text: str, lexicon: Lexicon | None = None) -> bool:
+    """`lorepack.text.is_refusal`, remembered: the same answers come again and again."""
+    return is_refusal(text, lexicon=lexicon)
 
 
 @dataclass(slots=True)
@@ -28,15 +33,20 @@ class AnswerCounts:
 
     all: Counter[str] = field(default_factory=Counter)
     wrong: Counter[str] = field(default_factory=Counter)
+    lexicon: Lexicon | None = None
+    """what counts as a refusal; the shipped one when None"""
 
     def add(self, match: Matcher, texts: Iterable[str | None]) -> None:
         """Count the greedy answers to one fact; None is a question that was not asked."""
         for text, times in Counter(texts).items():
-            if text is None or refuses(text):
+            if text is None:
+                continue
+            right = match(text)
+            if not right and refuses(text, self.lexicon):
                 continue
             answer = answer_of(text)
             self.all[answer] += times
-            if not match(text):
+            if not right:
                 self.wrong[answer] += times
 
     def top(self, size: int = TOP) -> list[list[Any]]:

@@ -13,18 +13,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
-from lorepack import files, folders
+from lorepack import files, folders, lora
 from lorepack.auditing import findings, stored, wordings
 from lorepack.auditing.drift import Logprobs, Switch, neutral_drift
 from lorepack.auditing.pair import Pair
 from lorepack.auditing.result import AuditResult
 from lorepack.auditing.settings import AuditSettings
+from lorepack.auditing.weights import applied, weights
 from lorepack.errors import InputError, LorepackError, MismatchError
 from lorepack.facts import Fact
 from lorepack.llm import LanguageModel
 from lorepack.llm.score import token_logprobs
 from lorepack.probing import Generate, ProbeResult, ProbeSettings, probe
-from lorepack.probing.probe import facts_hash
+from lorepack.probing.probe import WITH_CONTROLS, facts_hash
 
 Progress = Callable[[str, int, int], None]
 """called as ``progress(stage, done, total)``"""
@@ -44,7 +45,7 @@ class Adapters(Protocol):
 
 def audit(
     lm: LanguageModel,
-    adapter: Adapters | Switch,
+    adapter: Adapters | Switch | tuple[Adapters, int],
     facts: Sequence[Fact],
     before: ProbeResult,
     trained: Collection[str],
@@ -69,7 +70,8 @@ def audit(
 
     Args:
         lm: the base model.
-        adapter: a stack on ``lm.model`` (its adapter 0 is audited), or a function whose context
+        adapter: a stack on ``lm.model`` (its adapter 0 is audited), a stack and the place of one
+            of its adapters, or a function whose context
             manager puts an adapter on; outside the block the model must be the base.
         facts: what is asked: those of ``before``, or some of them.
         before: the probe of the base; exemplars and settings are taken from it.
@@ -104,9 +106,11 @@ def audit(
     options = options or AuditSettings(seed=settings.seed)
     if options.domains is not None:
         options.domains.check(facts)
+    stacked = () if callable(adapter) else adapter if isinstance(adapter, tuple) else (adapter, 0)
     job = _Job(
         lm=lm,
-        switch=adapter if callable(adapter) else _switch(adapter),
+        switch=adapter if callable(adapter) else _switch(*stacked),
+        stacked=stacked,
         facts=facts,
         before=before,
         settings=settings,
@@ -139,6 +143,8 @@ class _Job:
 
     lm: LanguageModel
     switch: Switch
+    stacked: tuple[()] | tuple[Adapters, int]
+    """the adapter's stack and its place there, where they are known"""
     facts: Sequence[Fact]
     before: ProbeResult
     settings: ProbeSettings
@@ -171,6 +177,11 @@ class _Job:
             }
         )
 
+    @property
+    def taken(self) -> tuple[str, ...]:
+        """The files of the probe with the adapter on."""
+        return TAKEN + (WITH_CONTROLS if self.settings.controls else ())
+
     def keep_answers(self) -> bool:
         """Whether the folder holds a finished audit of the same questions, to be counted anew.
 
@@ -186,11 +197,11 @@ class _Job:
             return False
         if not files.is_complete(self.out, held):
             return False
-        for name in TAKEN:
+        for name in self.taken:
             _take_over(self.out / name, self.out / "after" / name)
         timing = {"probe": files.timing_of(self.out, "probe")}
         files.write_json(self.out / "after" / "timing.json", timing)
-        files.write_manifest(self.out / "after", files.hash_of(asked), TAKEN)
+        files.write_manifest(self.out / "after", files.hash_of(asked), self.taken)
         return True
 
     def run(self) -> None:
@@ -199,7 +210,7 @@ class _Job:
         after = self._probe("audit", "after", self.facts, self.settings)
         pair = Pair(self.facts, self.before, after, self.trained, self.rehearsed, self._tokens)
         found = findings.document(pair, self.options, self.out)
-        # What else needs the model goes here, a key of the document each.
+        found |= self._of_weights()
         found["generality"], written = self._generality()
         found["neutral"] = neutral_drift(
             self.lm,
@@ -211,7 +222,7 @@ class _Job:
         )
         found["notes"] = [*self.notes, *after.notes, *self._remarks(found)]
         found["options"] = self.options.to_json()
-        for name in TAKEN:
+        for name in self.taken:
             _take_over(after.out / name, self.out / name)
         files.write_json(self.out / "audit.json", found)
         timing = {
@@ -219,8 +230,16 @@ class _Job:
             "audit": {"seconds": round(time.monotonic() - start, 3)},
         }
         files.write_json(self.out / "timing.json", timing)
-        written += ["audit.json", findings.CAUSES, *TAKEN]
+        written += ["audit.json", findings.CAUSES, *self.taken]
         files.write_manifest(self.out, self.inputs, written)
+
+    def _of_weights(self) -> dict[str, Any]:
+        """What the adapter does to weights and logits; needs its factors, not a switch alone."""
+        if not self.stacked or not isinstance(self.stacked[0], lora.Stack):
+            return {"weights": None, "applied": None}
+        stack, index = self.stacked[0], self.stacked[1]
+        found = weights(self.lm, stack, index) if self.options.weights else None
+        return {"weights": found, "applied": applied(self.lm, stack, index)}
 
     def _tokens(self, text: str) -> int:
         """How many tokens a text is, special ones aside."""
@@ -247,7 +266,7 @@ class _Job:
         asked, owners = wordings.as_facts(self.facts, self.heldout, self.trained)
         if not asked:
             return None, []
-        settings = self.settings.override({"samples": 0})
+        settings = self.settings.override({"samples": 0, "controls": 0})
         found = self._probe("generality", "wordings", asked, settings)
         wordings.write(self.out / "generality.parquet", asked, owners, found)
         return wordings.summarise(owners, found, self.options), ["generality.parquet"]
@@ -270,11 +289,11 @@ class _Job:
         return lambda done, total: self.progress(stage, done, total)
 
 
-def _switch(stack: Adapters) -> Switch:
+def _switch(stack: Adapters, index: int) -> Switch:
     @contextlib.contextmanager
     def on() -> Iterator[None]:
         with stack.attached():
-            stack.use(0)
+            stack.use(index)
             try:
                 yield
             finally:

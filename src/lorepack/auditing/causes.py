@@ -95,7 +95,7 @@ class Evidence:
         return cls(
             pair=pair,
             told=Phrases(accepted, settings.rule),
-            forms=Forms(settings.max_new_tokens, pair.tokens),
+            forms=Forms(settings.max_new_tokens, pair.tokens, settings.lexicon),
             holds={
                 "refusal_gone": was & ~now,
                 "refusal_come": now & ~was,

@@ -48,6 +48,7 @@ def document(pair: Pair, settings: AuditSettings, out: Path) -> dict[str, Any]:
         "transitions": {name: matrix.tolist() for name, matrix in matrices.items()},
         "shifts": {name: both(matrix, **settings.bootstrap) for name, matrix in matrices.items()},
         "refusals": _refusals(pair),
+        "controls": _controls(pair),
         "by_relation": breakdowns.by_relation(pair),
         "by_popularity": breakdowns.by_popularity(pair),
         "by_frequency": breakdowns.by_frequency(pair),
@@ -70,9 +71,17 @@ def _refusals(pair: Pair) -> dict[str, int]:
     }
 
 
+def _controls(pair: Pair) -> dict[str, Any] | None:
+    """What was known by luck, before and after; None where no control questions were asked."""
+    if pair.before.controls is None or pair.after.controls is None:
+        return None
+    return {"before": pair.before.controls, "after": pair.after.controls}
+
+
 def _from_texts(pair: Pair, settings: AuditSettings, out: Path) -> dict[str, Any]:
     """What needs the texts, in one pass over them, and another where an answer took over."""
-    before, after = AnswerCounts(), AnswerCounts()
+    lexicon = pair.after.settings.lexicon
+    before, after = AnswerCounts(lexicon=lexicon), AnswerCounts(lexicon=lexicon)
     domains = settings.domains or Domains()
     evidence = Evidence.of(pair, domains)
     worst = _worst(pair, settings.worst)

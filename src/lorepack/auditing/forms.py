@@ -8,6 +8,7 @@ from functools import lru_cache
 
 from lorepack.auditing.answers import refuses
 from lorepack.auditing.stored import Greedy
+from lorepack.refusals import Lexicon
 from lorepack.text import answer_of
 
 RULE = (
@@ -32,14 +33,20 @@ class Form:
 class Forms:
     """Compares the forms of the answers to one fact, before and after."""
 
-    def __init__(self, longest: int, tokens: Callable[[str], int] | None = None) -> None:
+    def __init__(
+        self,
+        longest: int,
+        tokens: Callable[[str], int] | None = None,
+        lexicon: Lexicon | None = None,
+    ) -> None:
         """Prepare.
 
         Args:
             longest: ``max_new_tokens`` of the answers.
             tokens: how many tokens a text is; without it nothing counts as cut off.
+            lexicon: what counts as a refusal; the shipped one when None.
         """
-        self._longest, self._tokens = longest, tokens
+        self._longest, self._tokens, self._lexicon = longest, tokens, lexicon
         self._form = lru_cache(maxsize=1 << 16)(self._read)
 
     def changed(self, before: Greedy, after: Greedy) -> bool:
@@ -61,7 +68,8 @@ class Forms:
         )
 
     def _of(self, texts: Greedy) -> list[Form]:
-        return [self._form(text) for text in texts if text is not None and not refuses(text)]
+        said = (text for text in texts if text is not None)
+        return [self._form(text) for text in said if not refuses(text, self._lexicon)]
 
     def _read(self, text: str) -> Form:
         answer, first = answer_of(text), (text.strip().splitlines() or [""])[0]

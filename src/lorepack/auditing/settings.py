@@ -26,6 +26,8 @@ class AuditSettings:
     collapse: CollapseTest = field(default_factory=CollapseTest)
     domains: Domains | None = None
     """domains of relations, `Domains.read`; None takes the facts' own"""
+    weights: bool = True
+    """whether norms and intruder dimensions of the adapter are measured"""
     paper: bool = False
     """whether the published analysis is made too, see `paper_mode`"""
 

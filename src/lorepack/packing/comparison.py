@@ -268,7 +268,7 @@ class _Together:
         try:
             return auditing.audit(
                 self.lm,
-                switch(stack, index),
+                (stack, index),
                 self.facts,
                 before,
                 set(mix.get("trained", ())),
