@@ -289,7 +289,7 @@ class _Job:
         return lambda done, total: self.progress(stage, done, total)
 
 
-def _switch(stack: Adapters, index: int) -> Switch:
+def _switch(stack: Adapters, index: int = 0) -> Switch:
     @contextlib.contextmanager
     def on() -> Iterator[None]:
         with stack.attached():
