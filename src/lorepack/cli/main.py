@@ -1,6 +1,7 @@
 """The command `lorepack`: its verbs, loaded when they are asked for, and how it ends.
 
-Exit codes: 0 done, 2 the user can mend it (one line on stderr), 1 a bug (a traceback), 130 Ctrl-C.
+Exit codes: 0 done, 2 the user can mend it (one line on stderr), 3 a budget was not held, 1 a bug (a
+traceback), 130 Ctrl-C.
 SIGTERM ends the long verbs with 0 and a state to go on from.
 """
 
@@ -25,13 +26,14 @@ VERBS = {
     "probe": "what does the model know of each fact?",
     "pack": "write facts into an adapter: probe, mix, train, audit, report",
     "train": "many adapters together, by a file of jobs",
+    "tune": "weaken an adapter until it keeps to a budget for harm",
     "audit": "what did an adapter learn, and what did it cost?",
     "report": "write a run's report and model card again",
     "models": "which models are at hand, and what they need",
     "completion": "print the shell completion script",
 }
 
-RESUMED = frozenset({"demo", "synthesize", "paraphrase", "probe", "pack", "train", "audit"})
+RESUMED = frozenset({"demo", "synthesize", "paraphrase", "probe", "pack", "train", "tune", "audit"})
 """verbs that go on where they were stopped"""
 
 HEEDS_TERM = frozenset({"demo", "pack", "train"})

@@ -40,6 +40,7 @@ def pack(
     epoch_curve: bool = False,
     answer_cap: float | None = None,
     neutral: Sequence[str] | None = None,
+    budget: Mapping[str, float] | Sequence[str] = (),
     log_to: Sequence[str] = (),
     progress: Progress = quiet,
     **load: Any,
@@ -62,6 +63,8 @@ def pack(
         epoch_curve: measure reliability after every epoch.
         answer_cap: largest share of the trained facts that one answer may have.
         neutral: text for KL and perplexity; None takes the made world's.
+        budget: limits of harm, ``{"neutral_kl": 0.05}`` or ``["neutral_kl=0.05"]``: checkpoint and
+            strength of the adapter are chosen to keep to them, see docs/budgets.md.
         log_to: where training's values go besides its files: ``wandb``, ``trackio``,
             ``tensorboard``.
         progress: called as ``progress(stage, done, total)``.
@@ -78,7 +81,7 @@ def pack(
     settings = PackSettings.build(
         unknown=unknown, known=known, paraphrases=paraphrases, rank=rank, recipe=recipe,
         preset=preset, seed=seed, sets=sets, epoch_curve=epoch_curve, answer_cap=answer_cap,
-        samples=samples,
+        samples=samples, budget=budget,
     )  # fmt: skip
     taken = [sinks.named(name, project=Path(run).resolve().name, folder=run) for name in log_to]
     notes: list[str] = []
