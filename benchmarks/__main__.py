@@ -13,6 +13,7 @@ NAMES = (
     "packed-training",
     "paper-grid",
     "real-jobs",
+    "recommended-mix",
     "single-training",
     "world-card",
 )

@@ -12,19 +12,24 @@ reliable, and its negative spill-over and its KL on neutral text are at most hal
 from __future__ import annotations
 
 import argparse
+import json
+import sys
+import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from lorepack import lora, probing, training, world
 from lorepack.auditing.frontier import ask_each, drift_each
+from lorepack.auditing.search import fallen, stack_of
+from lorepack.auditing.strength import FINAL, Point, at_strength
 from lorepack.facts import Fact
-from lorepack.llm import ANSWER, QUESTION, LanguageModel
+from lorepack.llm import ANSWER, QUESTION, LanguageModel, load
 from lorepack.packing import compose
 from lorepack.packing.demonstration import sample
+from lorepack.packing.settings import REPLAY
 from lorepack.packing.stages import examples_of
 from lorepack.probing import ProbeResult, ProbeSettings
 from lorepack.training import Example, Recipe
@@ -48,12 +53,17 @@ class Candidate:
     """known facts that are replayed, as questions with their answers"""
 
 
-PAPER, LEARNED, RECOMMENDED = "paper", "paper-learned", "recommended"
+PAPER, LEARNED, RECOMMENDED, BARE = "paper", "paper-learned", "recommended", "recommended-bare"
 CANDIDATES = {
     PAPER: Candidate("paper"),
     LEARNED: Candidate("paper", {"lr": 1e-2, "min_steps": 150}),
-    RECOMMENDED: Candidate(known=1, paraphrases=3),
+    RECOMMENDED: Candidate("recommended", REPLAY, known=1, paraphrases=3, texts=300),
+    BARE: Candidate("recommended", REPLAY, texts=300),
 }
+"""``recommended`` as the demo mixes it, and ``recommended-bare`` as it is without known facts and
+paraphrases, as a plain `lorepack pack` trains it"""
+STRENGTHS = (0.1, 0.3, 0.5, 0.7, 0.85, 1.0)
+"""of the recommended adapters: their frontier"""
 
 
 @dataclass(frozen=True)
@@ -137,36 +147,39 @@ def _replayed(
 def measure(
     lm: LanguageModel,
     place: Field,
-    orders: Sequence[tuple[training.Order, frozenset[str]]],
+    orders: Mapping[str, tuple[training.Order, frozenset[str]]],
     texts: Sequence[str],
-) -> list[dict[str, float]]:
-    """Reliability, negative spill-over and KL of the adapters of one seed, in one pass."""
-    loaded = [lora.load(one.adapter, lm.model, fingerprint=lm.fingerprint) for one, _ in orders]
-    stack = lora.Stack(lm.model, [one.spec for one in loaded], [0] * len(loaded))
-    for number, one in enumerate(loaded):
-        stack.load_factors(number, one.factors)
-    ids = frozenset[str]().union(*(trained for _, trained in orders))
+) -> dict[str, dict[str, float]]:
+    """Reliability, negative spill-over and KL of the adapters of one seed, in one pass.
+
+    Those of the recommended mixes are measured at every strength: ``recommended at 0.5``.
+    """
+    points: dict[str, tuple[lora.AdapterSpec, lora.Factors, frozenset[str]]] = {}
+    for name, (one, trained) in orders.items():
+        found = lora.load(one.adapter, lm.model, fingerprint=lm.fingerprint)
+        for strength in STRENGTHS if name in (RECOMMENDED, BARE) else (1.0,):
+            shown = name if strength == 1 else f"{name} at {strength:g}"
+            spec, factors = at_strength(found.spec, found.factors, Point(FINAL, strength), lm.model)
+            points[shown] = spec, factors, trained
+    stack = stack_of(lm, [(spec, factors) for spec, factors, _ in points.values()])
+    ids = frozenset[str]().union(*(trained for _, trained in orders.values()))
     stored = [fact for fact in place.new if fact.id in ids]
     before, prompts = place.before, place.before.prompts
-    with stack.attached():
-        stack.use(None)
+    known = [fact for fact in place.asked if before.tally.k_greedy[before.index[fact.id]]]
+    with stack.attached(), stack.using(None):
         kept = ask_each(lm, stack, stored, prompts, before.settings)
-        others = ask_each(lm, stack, place.asked, prompts, before.settings)
+        others = ask_each(lm, stack, known, prompts, before.settings)
         drifts = drift_each(lm, stack, texts)
-    rows = np.array([before.index[fact.id] for fact in place.asked])
-    was, asked = before.codes[rows], before.tally.n_greedy[rows]
-    found = []
-    for number, (_, trained) in enumerate(orders):
-        own = [place for place, fact in enumerate(stored) if fact.id in trained]
-        now = probing.label(others[number].correct.sum(1), asked, 0)
-        found.append(
-            {
-                "reliability": float(kept[number].correct[own].mean()),
-                "negative_spillover": float((now > was).mean()),
-                "neutral_kl": drifts[number].kl,
-            }
-        )
-    return found
+    rows = {}
+    for number, (name, (_, _, trained)) in enumerate(points.items()):
+        own = [i for i, fact in enumerate(stored) if fact.id in trained]
+        fell, _ = fallen(before, known, others[number], len(place.asked))
+        rows[name] = {
+            "reliability": float(kept[number].correct[own].mean()),
+            "negative_spillover": fell,
+            "neutral_kl": drifts[number].kl,
+        }
+    return rows
 
 
 def compare(
@@ -174,8 +187,8 @@ def compare(
     candidates: Mapping[str, Candidate],
     options: argparse.Namespace,
     folder: Path,
-) -> dict[str, dict[int, dict[str, float]]]:
-    """Figures by candidate and seed."""
+) -> dict[int, dict[str, dict[str, float]]]:
+    """Figures by seed and candidate."""
     places = [prepare(lm, seed, options, folder) for seed in options.seeds]
     jobs = {
         (name, place.seed): order(lm, place, name, candidate, options, folder)
@@ -184,9 +197,87 @@ def compare(
     }
     training.train_many(lm, [one for one, _ in jobs.values()], checkpoints=folder / "c", workers=1)
     texts = world.neutral_text()[: options.texts]
-    found: dict[str, dict[int, dict[str, float]]] = {name: {} for name in candidates}
-    for place in places:
-        mine = [jobs[name, place.seed] for name in candidates]
-        for name, row in zip(candidates, measure(lm, place, mine, texts), strict=True):
-            found[name][place.seed] = row
-    return found
+    return {
+        place.seed: measure(lm, place, {n: jobs[n, place.seed] for n in candidates}, texts)
+        for place in places
+    }
+
+
+def beats(ours: Mapping[str, float], peer: Mapping[str, float]) -> bool:
+    """Not less reliable, at most half of each harm."""
+    return ours["reliability"] >= peer["reliability"] and all(
+        2 * ours[name] <= peer[name] for name in ("negative_spillover", "neutral_kl")
+    )
+
+
+def beats_on_frontier(rows: Mapping[str, Mapping[str, float]], ours: str, peer: str) -> bool:
+    """Whether some strength of a mix beats a peer."""
+    return any(
+        beats(row, rows[peer]) for name, row in rows.items() if name.partition(" at ")[0] == ours
+    )
+
+
+def main() -> int:
+    """Train, measure, print the table on stderr, then one JSON object."""
+    parser = argparse.ArgumentParser("python -m benchmarks recommended-mix", description=__doc__)
+    parser.add_argument("--model", default="world", help="or a folder")
+    parser.add_argument("--seeds", nargs="+", type=int, default=list(JUDGED), help="of the facts")
+    parser.add_argument("--facts", type=int, default=50, help="that an adapter stores")
+    parser.add_argument("--asked", type=int, default=300, help="of the model's own facts")
+    parser.add_argument("--prompts", type=int, default=2)
+    parser.add_argument("--texts", type=int, default=40)
+    parser.add_argument("--out", type=Path, help="kept when given; the same command goes on")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    start, lm = time.process_time(), load(options.model)
+    with tempfile.TemporaryDirectory() as temporary:
+        found = compare(lm, CANDIDATES, options, (options.out or Path(temporary)).resolve())
+    print(table(found), file=sys.stderr)
+    means = {name: _mean(found, name) for name in (PAPER, LEARNED, RECOMMENDED, BARE)}
+    claims = {
+        f"{ours} {how} {peer}": {
+            seed: (
+                beats(rows[ours], rows[peer])
+                if how == "beats"
+                else beats_on_frontier(rows, ours, peer)
+            )
+            for seed, rows in found.items()
+        }
+        for ours in (RECOMMENDED, BARE)
+        for peer in (PAPER, LEARNED)
+        for how in ("beats", "beats at some strength")
+    }
+    print(
+        json.dumps(
+            {
+                "name": "recommended-mix",
+                "ours": means[RECOMMENDED]["neutral_kl"],
+                "peer": means[LEARNED]["neutral_kl"],
+                "ratio": means[LEARNED]["neutral_kl"] / means[RECOMMENDED]["neutral_kl"],
+                "unit": "nats a token",
+                "claims": {name: all(seeds.values()) for name, seeds in claims.items()},
+                "claims_by_seed": claims,
+                "means": means,
+                "seeds": found,
+                "cpu_seconds": time.process_time() - start,
+                "setup": {k: str(v) for k, v in vars(options).items()},
+            }
+        )
+    )
+    return 0
+
+
+def table(found: Mapping[int, Mapping[str, Mapping[str, float]]]) -> str:
+    """Markdown: of every candidate each seed's figures."""
+    seeds = list(found)
+    lines = ["| mix | " + " | ".join(f"seed {seed}" for seed in seeds) + " |"]
+    lines.append("|---" * (len(seeds) + 1) + "|")
+    for name in found[seeds[0]]:
+        cells = [" / ".join(f"{value:.4f}" for value in found[s][name].values()) for s in seeds]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(["reliability / negative spill-over / KL, nats a token", "", *lines])
+
+
+def _mean(found: Mapping[int, Mapping[str, Mapping[str, float]]], name: str) -> dict[str, float]:
+    rows = [rows[name] for rows in found.values()]
+    return {key: sum(row[key] for row in rows) / len(rows) for key in rows[0]}

@@ -17,6 +17,8 @@ from lorepack.facts import Fact
 from lorepack.probing import CATEGORIES, ProbeResult
 from lorepack.probing.store import write_table
 
+DIGEST = 16
+"""characters of a hash; a million facts have one each in memory"""
 _SCHEMA = pa.schema([("id", pa.string()), ("part", pa.string()), ("asked", pa.bool_())])
 
 
@@ -143,7 +145,7 @@ def _ranks(
     for category in CATEGORIES:
         members = sorted(groups.get(category, ()))
         for rank, member in enumerate(members):
-            found[member[64:]] = (rank + 0.5) / len(members), member[:64]
+            found[member[DIGEST:]] = (rank + 0.5) / len(members), member[:DIGEST]
     return found
 
 
@@ -164,7 +166,8 @@ def text_halves(texts: Sequence[str], seed: int) -> tuple[tuple[int, ...], tuple
 
 
 def _digest(seed: int, text: str) -> str:
-    return hashlib.sha256(f"{seed} {text}".encode(errors="surrogatepass")).hexdigest()
+    whole = hashlib.sha256(f"{seed} {text}".encode(errors="surrogatepass")).hexdigest()
+    return whole[:DIGEST]
 
 
 def chosen_facts(facts: Sequence[Fact], ids: Collection[str]) -> Iterator[Fact]:

@@ -24,10 +24,27 @@ def show_run(result: PackResult) -> None:
         if sheet.note:
             click.echo(sheet.note)
         click.echo()
+    if result.budget is not None:
+        show_budget(result.budget)
     click.echo(summary.sentence)
     for caution in (*summary.cautions, *result.notes):
         click.echo(f"note: {caution}")
     click.echo(f"adapter: {result.adapter}\nreport:  {result.report}\n{result.seconds:.0f} s")
+
+
+def show_budget(budget: Mapping[str, Any]) -> None:
+    """Print what a budget limits, on the test part, and which point was chosen."""
+    point, judged = budget["chosen"], budget["test"]["measures"]
+    rows = [
+        [name, row["value"], row["limit"], "held" if row["held"] else "not held"]
+        for name, row in judged.items()
+    ]
+    table("Budget, on the test part", ["measure", "value", "limit", ""], rows)
+    strength = point["layers"] or f"{point['strength']:g}"
+    click.echo(
+        f"reliability {budget['test']['reliability']:.4g}; checkpoint {point['checkpoint']} at "
+        f"strength {strength}\n"
+    )
 
 
 def end_budget(budget: Mapping[str, Any] | None) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
-from lorepack.cli.console import finish, json_option, progress, table
+from lorepack.cli.console import finish, json_option, progress
 from lorepack.cli.options import budget_option, load_options, probe_options
-from lorepack.cli.results import end_budget
+from lorepack.cli.results import end_budget, show_budget
+
+if TYPE_CHECKING:
+    from lorepack.packing import TuneResult
 
 
 @click.command("tune")
@@ -45,7 +48,7 @@ def command(
         result = lorepack.tune(
             source, out, budget, model=model, facts=facts, progress=show, **_given(probing), **load
         )
-    finish(result.to_json(), as_json, lambda: _show(result.budget, str(result.adapter)))
+    finish(result.to_json(), as_json, lambda: _show(result))
     end_budget(result.budget)
 
 
@@ -57,15 +60,8 @@ def _given(options: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _show(budget: Mapping[str, Any], adapter: str) -> None:
-    point = budget["chosen"]
-    rows = [
-        [name, row["value"], row["limit"], "held" if row["held"] else "not held"]
-        for name, row in budget["test"]["measures"].items()
-    ]
-    table("Budget, on the test part", ["measure", "value", "limit", ""], rows)
-    strength = point["layers"] or f"{point['strength']:g}"
-    click.echo(
-        f"\nreliability {budget['test']['reliability']:.4g}, checkpoint {point['checkpoint']} at "
-        f"strength {strength}\nadapter: {adapter}"
-    )
+def _show(result: TuneResult) -> None:
+    show_budget(result.budget)
+    for note in result.notes:
+        click.echo(f"note: {note}")
+    click.echo(f"adapter: {result.adapter}\n{result.seconds:.0f} s")

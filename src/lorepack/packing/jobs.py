@@ -15,7 +15,7 @@ from lorepack.packing import stages
 from lorepack.packing.result import PackResult
 from lorepack.packing.run import open_run
 from lorepack.packing.settings import PackSettings, put, split_sets
-from lorepack.packing.sources import load_facts
+from lorepack.packing.sources import load_facts, replayed_texts
 from lorepack.packing.stages import Job, Progress, quiet
 from lorepack.probing import ProbeResult, ProbeSettings
 from lorepack.training import sinks
@@ -40,6 +40,7 @@ def pack(
     epoch_curve: bool = False,
     answer_cap: float | None = None,
     neutral: Sequence[str] | None = None,
+    replay: Sequence[str] | None = None,
     budget: Mapping[str, float] | Sequence[str] = (),
     log_to: Sequence[str] = (),
     progress: Progress = quiet,
@@ -63,6 +64,8 @@ def pack(
         epoch_curve: measure reliability after every epoch.
         answer_cap: largest share of the trained facts that one answer may have.
         neutral: text for KL and perplexity; None takes the made world's.
+        replay: text that training replays where the recipe says so; None takes the made world's,
+            without what is in ``neutral``.
         budget: limits of harm, ``{"neutral_kl": 0.05}`` or ``["neutral_kl=0.05"]``: checkpoint and
             strength of the adapter are chosen to keep to them, see docs/budgets.md.
         log_to: where training's values go besides its files: ``wandb``, ``trackio``,
@@ -88,7 +91,10 @@ def pack(
     listed = load_facts(facts, notes)
     with open_run(run) as opened:
         text = world.neutral_text() if neutral is None else list(neutral)
-        job = Job(opened, loaded(model, load), listed, settings, text, progress, notes, taken)
+        job = Job(
+            opened, loaded(model, load), listed, settings, text, progress, notes, taken,
+            replayed_texts(replay, text) if settings.recipe.replay_ratio else (),
+        )  # fmt: skip
         training.check(job.lm, settings.recipe)  # before hours of probing, not after
         opened.begin(job.describe(), listed, text)
         return stages.carry_out(job, start)

@@ -13,6 +13,10 @@ from lorepack.probing import ProbeSettings
 from lorepack.training import Recipe
 from lorepack.training.objectives import trained_term
 
+REPLAY = {"replay_ratio": "0.25", "replay_loss": "kl", "replay_weight": "3"}
+"""what the recommended recipe replays in a run: neutral text, on which the base is to be kept; see
+docs/packing.md for what it saves"""
+
 
 class MixSettings(BaseModel):
     """How the training data of one adapter is put together."""
@@ -72,6 +76,8 @@ class PackSettings(BaseModel):
         limited = budget_settings(budget, budget_sets)
         put(probe_sets, "samples", samples, "probe.samples")
         put(recipe_sets, "rank", rank, "rank")
+        if recipe == "recommended":
+            recipe_sets = {**REPLAY, **recipe_sets}
         chosen = Recipe.named(recipe).override(recipe_sets)
         _refuse_unfed(chosen, guarded=limited is not None)
         mix = MixSettings(
@@ -109,17 +115,18 @@ def budget_settings(
 
 
 def _refuse_unfed(recipe: Recipe, guarded: bool) -> None:
-    """A run of `pack` has facts alone; with a budget, texts to measure harm on."""
+    """A run of `pack` has facts, texts to replay, and with a budget texts to measure harm on."""
     asked = {
-        f"replay_ratio={recipe.replay_ratio}": recipe.replay_ratio > 0,
+        f"replay_loss={recipe.replay_loss}": recipe.replay_ratio > 0
+        and recipe.replay_loss == "answer",
         f"harm_budget={recipe.harm_budget}": recipe.harm_budget is not None and not guarded,
         f"loss={recipe.loss}": trained_term(recipe).objective.in_context,
     }
     for setting, needs_more in asked.items():
         if needs_more:
             raise InputError(
-                f"{setting} needs texts beside the facts, which pack does not take: train with "
-                "`lorepack train` and a file of jobs, which names them"
+                f"{setting} needs more than facts, which pack does not take: train with "
+                "`lorepack train` and a file of jobs, which names it"
             )
 
 

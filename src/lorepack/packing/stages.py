@@ -24,6 +24,7 @@ from lorepack.auditing.splits import text_halves
 from lorepack.errors import LorepackError
 from lorepack.facts import Fact
 from lorepack.llm import ANSWER, QUESTION, LanguageModel
+from lorepack.lora.adapter_files import CONFIG, WEIGHTS
 from lorepack.packing.budgeting import Budgeting, choose_adapter, judge_adapter
 from lorepack.packing.compose import Mix, compose
 from lorepack.packing.result import PackResult
@@ -40,6 +41,8 @@ Note = Callable[[str], None]
 """called with remarks of one line"""
 
 
+REPLAY_TOKENS = 96
+"""most tokens of a text that is replayed"""
 GUARDS = 64
 """development texts that harm is measured on after every epoch"""
 
@@ -62,6 +65,8 @@ class Job:
     """remarks so far: of reading the facts, of the mix, of training, of loading the adapter"""
     sinks: Sequence[Sink] = ()
     """take the values of every step of training"""
+    replay: Sequence[str] = ()
+    """texts that training may replay; none that harm is measured on"""
 
     @cached_property
     def facts_hash(self) -> str:
@@ -70,8 +75,10 @@ class Job:
 
     def describe(self) -> dict[str, Any]:
         """What ``run.json`` says: settings, model, facts and versions."""
+        replay = {"count": len(self.replay), "sha256": files.hash_of(list(self.replay))}
         return {
             "schema": 1,
+            **({"replay": replay} if self.settings.recipe.replay_ratio else {}),
             "settings": self.settings.to_json(),
             "model": {
                 "name": self.lm.name,
@@ -200,6 +207,7 @@ def train_stage(job: Job, mix: Mix) -> None:
             on_epoch=order.on_epoch,
             progress=job.ticker("train"),
             provenance=order.provenance,
+            replay=order.replay,
             guard=order.guard,
             snapshots=order.snapshots,
             sinks=job.sinks,
@@ -246,14 +254,16 @@ def train_together(
 
 def order_of(job: Job, mix: Mix) -> training.Order:
     """What a run asks of training."""
+    recipe = job.settings.recipe
     order = training.Order(
         examples=examples_of(job.lm, mix),
-        recipe=job.settings.recipe,
+        recipe=recipe,
         out=job.run.training,
         adapter=job.run.adapter,
         seed=job.settings.seed,
         on_epoch=epoch_meter(job, mix),
         provenance=adapter_provenance(job, mix),
+        replay=running_text(job.lm, job.replay, REPLAY_TOKENS) if recipe.replay_ratio else (),
     )
     return order if job.settings.budget is None else _watched(job, order, job.settings.budget)
 
@@ -329,6 +339,17 @@ def adapter_on(lm: LanguageModel, folder: Path, notes: list[str]) -> Iterator[lo
         yield stack
 
 
+def tag_of(adapter: Path, weakened: bool) -> str:
+    """What names an adapter to its audit.
+
+    Args:
+        adapter: its folder.
+        weakened: whether a budget chose its strength, which stands beside the weights.
+    """
+    weights = files.sha256_of(adapter / WEIGHTS)
+    return files.hash_of([weights, files.sha256_of(adapter / CONFIG)]) if weakened else weights
+
+
 def audit_stage(job: Job, before: ProbeResult, mix: Mix) -> AuditResult:
     """What the adapter learned and cost: ``audit/``."""
     with job.timed("audit"), adapter_on(job.lm, job.run.adapter, job.notes) as stack:
@@ -343,7 +364,7 @@ def audit_stage(job: Job, before: ProbeResult, mix: Mix) -> AuditResult:
             neutral=job.neutral,
             out=job.run.audit,
             settings=job.settings.probe,
-            adapter_tag=files.sha256_of(job.run.adapter / "adapter_model.safetensors"),
+            adapter_tag=tag_of(job.run.adapter, job.settings.budget is not None),
             progress=job.progress,
         )
 

@@ -208,7 +208,7 @@ def _audit(
             neutral=given.texts,
             out=out / "audit",
             settings=given.before.settings,
-            adapter_tag=files.sha256_of(work.adapter / WEIGHTS),
+            adapter_tag=stages.tag_of(work.adapter, weakened=True),
             progress=progress,
             notes=notes,
         )
