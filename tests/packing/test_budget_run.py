@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import asdict
+from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -15,9 +16,12 @@ from click.testing import CliRunner
 
 import lorepack
 from lorepack import files, llm, lora
-from lorepack.auditing import frontier, search
+from lorepack.auditing import frontier, neutral_drift, search
 from lorepack.cli.main import cli
 from lorepack.errors import InputError, MismatchError, NotFoundError
+from lorepack.packing.stages import adapter_on
+from lorepack.probing import CATEGORIES, ProbeResult
+from lorepack.text import matches
 from lorepack.world import model_path
 from packing.conftest import SETTINGS
 from packing.test_pack import tree
@@ -145,6 +149,41 @@ def test_what_is_judged_by_was_not_chosen_by(kept):
     assert not set(told["prompts"]) & set(told["test_prompts"])
 
 
+def test_the_verdict_is_what_the_test_part_says_written_out(kept):
+    run, _ = kept
+    told, found = document(run)["development"], document(run)["test"]
+    lm, texts = llm.load("world"), SETTINGS["neutral"]
+    with adapter_on(lm, run / "adapter", []) as stack:
+
+        @contextmanager
+        def on():
+            with stack.using(0):
+                yield
+
+        drift = neutral_drift(lm, on, [texts[place] for place in told["test_texts"]])
+    assert found["measures"]["neutral_kl"]["value"] == pytest.approx(drift["kl"], rel=1e-4)
+
+    facts = {fact.id: fact for fact in lorepack.load_facts(run / "facts.jsonl")}
+    trained = files.read_json(run / "mix" / "mix.json")["trained"]
+    rows = pq.read_table(run / "audit" / "answers.parquet").to_pylist()
+    answers = {row["id"]: [row["greedy"][place] for place in told["test_prompts"]] for row in rows}
+    right = [
+        matches(text, facts[name].accepted, "boundary")
+        for name in trained
+        for text in answers[name]
+    ]
+    assert found["reliability"] == pytest.approx(sum(right) / len(right))
+
+    before, after = (ProbeResult.load(run / name) for name in ("probe", "audit"))
+    split = pq.read_table(run / "budget" / "development" / "split.parquet").to_pylist()
+    test = [row["id"] for row in split if row["part"] == "test"]
+    worse = [
+        CATEGORIES.index(after.category_of(name)) > CATEGORIES.index(before.category_of(name))
+        for name in test
+    ]
+    assert found["measures"]["negative_shift"]["value"] == pytest.approx(np.mean(worse))
+
+
 def test_another_budget_in_the_same_run_is_refused(kept, fact_file):
     run, _ = kept
     with pytest.raises(MismatchError, match=r"budget.*neutral_kl: 0\.05 there, 0\.5 asked"):
@@ -185,20 +224,36 @@ def test_a_run_is_tuned_to_a_stricter_budget_and_left_as_it_is(kept, tmp_path):
     assert set(tuned.to_json()) == {"adapter", "budget", "audit", "seconds", "notes"}
 
 
-def test_the_verb_ends_with_three_where_the_budget_was_not_held(kept, fact_file, tmp_path):
+def test_the_verb_ends_with_three_where_the_budget_was_not_held(kept, tmp_path):
     run, _ = kept
-    words = [
-        "tune", str(run / "training" / "adapter"), "--model", "world", "--facts", str(fact_file),
-        "--out", str(tmp_path / "tuned"), "--samples", "0", "--set", "prompts=1", "--set",
-        "budget.strengths=1", "--set", "budget.thirds=false", "--json", "--budget",
-    ]  # fmt: skip
-    ended = CliRunner().invoke(cli, [*words, "perplexity=0.0001"])
+    sets = ["budget.strengths=1", "budget.thirds=false", "budget.checkpoints=1"]
+    words = ["tune", str(run), *(word for one in sets for word in ("--set", one)), "--json"]
+    strict = [*words, "--out", str(tmp_path / "strict"), "--budget", "perplexity=0.0001"]
+    ended = CliRunner().invoke(cli, strict)
     assert ended.exit_code == 3, ended.output
     assert "budget not held: perplexity is" in ended.stderr
     assert json.loads(ended.stdout.splitlines()[-1])["budget"]["held"] is False
-    assert (tmp_path / "tuned" / "budget" / "budget.json").is_file()
-    words[words.index(str(tmp_path / "tuned"))] = str(tmp_path / "loose")
-    assert CliRunner().invoke(cli, [*words, "perplexity=1000"]).exit_code == 0
+    assert (tmp_path / "strict" / "budget" / "budget.json").is_file()
+    loose = [*words, "--out", str(tmp_path / "loose"), "--budget", "perplexity=1000"]
+    assert CliRunner().invoke(cli, loose).exit_code == 0
+    told = CliRunner().invoke(cli, [word for word in loose if word != "--json"])
+    assert "held" in told.stdout
+    assert CliRunner().invoke(cli, [*words, "--out", str(tmp_path / "none")]).exit_code == 2
+
+
+def test_an_adapter_alone_is_tuned_on_facts_that_are_given(kept, fact_file, tmp_path):
+    run, _ = kept
+    tuned = lorepack.tune(
+        run / "training" / "adapter", tmp_path, {"neutral_kl": 1e-9, "refusals": 1.0},
+        model="world", facts=fact_file, samples=0, neutral=SETTINGS["neutral"][:6],
+        sets=["prompts=1", "budget.strengths=0.5", "budget.thirds=true"],
+    )  # fmt: skip
+    assert not tuned.held
+    assert tuned.budget["chosen"]["layers"] is not None  # weaker in part: nothing held as it was
+    points = document(tmp_path)["points"]
+    assert len(points) == 1 + 3 * 3
+    chosen = points[document(tmp_path)["chosen"]]
+    assert chosen["measures"]["neutral_kl"] == min(p["measures"]["neutral_kl"] for p in points)
 
 
 @pytest.mark.parametrize(
@@ -221,9 +276,3 @@ def test_an_adapter_that_tells_nothing_of_its_facts_cannot_be_weighed(kept, fact
     (adapter / "lorepack.json").unlink()
     with pytest.raises(InputError, match="names none"):
         lorepack.tune(adapter, tmp_path / "out", ["neutral_kl=1"], model="world", facts=fact_file)
-
-
-def test_a_result_without_a_budget_says_so(finished):
-    _, result = finished
-    assert result.held is None
-    assert asdict(result)["budget"] is None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -53,7 +54,6 @@ class Ground:
     """all neutral texts; the split says which"""
     limits: tuple[Limit, ...]
     outside: Outside | None = None
-    seen: list[str] = field(default_factory=list)
 
     def asks(self, measure: str) -> bool:
         """Whether a measure is limited."""
@@ -133,8 +133,7 @@ def _measured(
         loaded = {
             name: loaded.get(name) or adapters[name]() for name in {p.checkpoint for p in turn}
         }
-        name = f"{before + start:04d}"
-        rows = kept(name, lambda turn=turn, loaded=loaded: _turn(ground, turn, loaded))  # type: ignore[misc]
+        rows = kept(f"{before + start:04d}", partial(_turn, ground, turn, loaded))
         found += [Measured.from_json(row) for row in rows]
         progress(before + len(found), total)
     return found
