@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lorepack.auditing import outside
 from lorepack.auditing.budget import (
     BudgetSettings,
     Limit,
@@ -164,3 +165,20 @@ def test_a_tasks_change_is_that_of_its_main_metric():
 
 def test_infinite_perplexity_is_beyond_any_limit():
     assert Limit("perplexity", 2.0).excess(math.inf) == math.inf
+
+
+def test_tasks_are_left_to_what_measures_them(tmp_path, monkeypatch):
+    (tmp_path / "made_measurer.py").write_text(
+        "def measure(lm, stack, names, tasks, out):\n"
+        "    row = lambda n: {'delta': -0.1 * n, 'delta_stderr': 0.02}\n"
+        "    adapters = {name: row(number) for number, name in enumerate(names)}\n"
+        "    return {'tasks': {t: {'metrics': {'acc': {'adapters': adapters}}} for t in tasks}}\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(outside, "MEASURER", "made_measurer")
+    found = outside.measure_tasks(None, None, ["0", "1"], ["mmlu"], tmp_path)
+    assert found == [{"mmlu": (0.0, 0.02)}, {"mmlu": (-0.1, 0.02)}]
+    monkeypatch.setattr(outside, "MEASURER", "no_measurer_of_this_name")
+    with pytest.raises(InputError, match="mmlu: tasks cannot be measured"):
+        outside.require(["mmlu"])
+    outside.require([])
