@@ -19,6 +19,7 @@ NAMES = (
     "probe-samples",
     "real-jobs",
     "real-probes",
+    "recommended-mix",
     "refusal-lexicon",
     "score",
     "single-training",

@@ -9,6 +9,7 @@ The public API, imported when first used: ``import lorepack`` itself loads nothi
     pack_grid   the same for every combination of settings, trained together
     train       many adapters together, each by its own data and recipe
     Job         one adapter for `train`
+    tune        the strength of an adapter that keeps to a budget for harm
     audit       what a run or any adapter learned and cost
     report      a run's report, written again
     demo        the whole job on the embedded world
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
         pack,
         pack_grid,
         train,
+        tune,
     )
     from lorepack.packing import probe_facts as probe
     from lorepack.probing import ProbeResult
@@ -68,6 +70,7 @@ __all__ = [
     "report",
     "synthesize",
     "train",
+    "tune",
     "writer_named",
 ]
 
@@ -93,6 +96,7 @@ _HOMES = {
     "report": ("lorepack.reports", "report"),
     "synthesize": ("lorepack.synthesis", "synthesize"),
     "train": ("lorepack.packing", "train"),
+    "tune": ("lorepack.packing", "tune"),
     "writer_named": ("lorepack.synthesis", "writer_named"),
 }
 

@@ -77,6 +77,10 @@ COMMANDS = {
         {"jobs", "failed", "summary", "seconds", "notes"},
     ),
     "report": ("--run jobs", {"report"}),
+    "tune": (
+        "run --out tuned --budget neutral_kl=10 --set budget.strengths=1",
+        {"adapter", "audit", "budget", "seconds", "notes"},
+    ),
     "audit": (
         f"--model world --adapter run/adapter --facts facts.jsonl --out audit {ONE_PROMPT}",
         {*FIGURES, "out"},
@@ -99,10 +103,10 @@ COMMANDS = {
 def ended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Result]]:
     """How every command ended; their folder is the current one for the tests of this file."""
     told = sorted(world.facts(), key=lambda fact: (-(fact.popularity or 0), fact.id))[:8]
-    neutral = world.neutral_text()[:10]
+    whole, neutral = world.neutral_text, world.neutral_text()[:10]
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("verbs"))
-        patch.setattr(world, "neutral_text", lambda: neutral)
+        patch.setattr(world, "neutral_text", lambda count=0: whole(count) if count else neutral)
         patch.setattr(demonstration, "SAMPLE", SAMPLE)
         patch.setattr(demonstration, "UNKNOWN", UNKNOWN)
         patch.setattr(demonstration, "pack", functools.partial(packing.pack, sets=HASTY))

@@ -1,6 +1,7 @@
 """The command `lorepack`: its verbs, loaded when they are asked for, and how it ends.
 
-Exit codes: 0 done, 2 the user can mend it (one line on stderr), 1 a bug (a traceback), 130 Ctrl-C.
+Exit codes: 0 done, 2 the user can mend it (one line on stderr), 3 a budget was not held, 1 a bug (a
+traceback), 130 Ctrl-C.
 SIGTERM ends the long verbs with 0 and a state to go on from.
 """
 
@@ -25,6 +26,7 @@ VERBS = {
     "probe": "what does the model know of each fact?",
     "pack": "write facts into an adapter: probe, mix, train, audit, report",
     "train": "many adapters together, by a file of jobs",
+    "tune": "weaken an adapter until it keeps to a budget for harm",
     "audit": "what did an adapter learn, and what did it cost?",
     "harm": "what did adapters cost on benchmarks?",
     "report": "write a run's report and model card again",
@@ -32,7 +34,9 @@ VERBS = {
     "completion": "print the shell completion script",
 }
 
-RESUMED = frozenset({"demo", "synthesize", "paraphrase", "probe", "pack", "train", "audit", "harm"})
+RESUMED = frozenset(
+    {"demo", "synthesize", "paraphrase", "probe", "pack", "train", "tune", "audit", "harm"}
+)
 """verbs that go on where they were stopped"""
 
 HEEDS_TERM = frozenset({"demo", "pack", "train"})

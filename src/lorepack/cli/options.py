@@ -48,6 +48,12 @@ model_option = click.option(
 facts_option = click.option(
     "--facts", required=True, metavar="F", help="a file (JSONL, CSV, Parquet), or: world"
 )
+budget_option = click.option(
+    "--budget",
+    multiple=True,
+    metavar="MEASURE=LIMIT",
+    help="keep harm within it: neutral_kl, negative_shift, refusals, perplexity, or a task",
+)
 log_to_option = click.option(
     "--log-to",
     multiple=True,

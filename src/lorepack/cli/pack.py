@@ -11,6 +11,7 @@ from click.core import ParameterSource
 from lorepack.cli.console import finish, json_option, progress
 from lorepack.cli.live import screen
 from lorepack.cli.options import (
+    budget_option,
     facts_option,
     load_options,
     log_to_option,
@@ -18,7 +19,7 @@ from lorepack.cli.options import (
     probe_options,
     stack_options,
 )
-from lorepack.cli.results import end_jobs, show_run
+from lorepack.cli.results import end_budget, end_jobs, show_run
 
 
 @click.command("pack")
@@ -33,6 +34,7 @@ from lorepack.cli.results import end_jobs, show_run
 @click.option("--answer-cap", type=float, help="largest share of one answer among trained facts")
 @click.option("--allow-lucky", is_flag=True, help="known facts may be known by luck (--controls)")
 @click.option("--epoch-curve", is_flag=True, help="measure reliability after every epoch")
+@budget_option
 @log_to_option
 @click.option(
     "--grid",
@@ -56,6 +58,7 @@ def command(
     answer_cap: float | None,
     allow_lucky: bool,
     epoch_curve: bool,
+    budget: tuple[str, ...],
     log_to: tuple[str, ...],
     grid: tuple[str, ...],
     max_jobs: int | None,
@@ -66,11 +69,16 @@ def command(
 ) -> None:
     """Probe, mix, train, audit and report. The same command again goes on where it stopped.
 
+    With --budget, checkpoint and strength of the adapter are chosen to keep to its limits; ends
+    with 3, everything written, where they were not held on the test part.
+
     With --grid, every combination of the values is a run in RUN, all trained together; ends with 2
     when one of them failed, after the rest have finished.
     """
     import lorepack
 
+    if grid and budget:
+        raise click.UsageError("--budget belongs to a single run: `lorepack tune` takes a grid's")
     if grid:
         shared = {"unknown": unknown, "known": known, "paraphrases": paraphrases, "rank": rank,
                   "recipe": recipe, "answer_cap": answer_cap, "epoch_curve": epoch_curve,
@@ -91,12 +99,14 @@ def command(
             answer_cap=answer_cap,
             allow_lucky=allow_lucky,
             epoch_curve=epoch_curve,
+            budget=budget,
             log_to=log_to,
             progress=show,
             **probing,
             **load,
         )
     finish(result.to_json(), as_json, lambda: show_run(result))
+    end_budget(result.budget)
     return None
 
 

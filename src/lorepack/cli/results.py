@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -23,10 +24,41 @@ def show_run(result: PackResult) -> None:
         if sheet.note:
             click.echo(sheet.note)
         click.echo()
+    if result.budget is not None:
+        show_budget(result.budget)
     click.echo(summary.sentence)
     for caution in (*summary.cautions, *result.notes):
         click.echo(f"note: {caution}")
     click.echo(f"adapter: {result.adapter}\nreport:  {result.report}\n{result.seconds:.0f} s")
+
+
+def show_budget(budget: Mapping[str, Any]) -> None:
+    """Print what a budget limits, on the test part, and which point was chosen."""
+    point, judged = budget["chosen"], budget["test"]["measures"]
+    rows = [
+        [name, row["value"], row["limit"], "held" if row["held"] else "not held"]
+        for name, row in judged.items()
+    ]
+    table("Budget, on the test part", ["measure", "value", "limit", ""], rows)
+    strength = point["layers"] or f"{point['strength']:g}"
+    click.echo(
+        f"reliability {budget['test']['reliability']:.4g}; checkpoint {point['checkpoint']} at "
+        f"strength {strength}\n"
+    )
+
+
+def end_budget(budget: Mapping[str, Any] | None) -> None:
+    """End with 3, naming the limits that were not held, where a budget was not."""
+    if budget is None or budget["held"]:
+        return
+    broken = [
+        f"{name} is {row['value']:.4g}, limit {row['limit']:g}"
+        for name, row in budget["test"]["measures"].items()
+        if not row["held"]
+    ]
+    told = "; ".join(broken) or "no point held it on the development part"
+    click.echo(f"lorepack: budget not held: {told}", err=True)
+    sys.exit(3)
 
 
 def end_jobs(result: JobsResult, as_json: bool) -> None:

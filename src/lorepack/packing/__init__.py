@@ -11,6 +11,7 @@ from lorepack.packing.result import PackResult
 from lorepack.packing.settings import PackSettings
 from lorepack.packing.sources import load_facts
 from lorepack.packing.summary import JobsResult
+from lorepack.packing.tuning import TuneResult, tune
 
 __all__ = [
     "Job",
@@ -18,6 +19,7 @@ __all__ = [
     "Mix",
     "PackResult",
     "PackSettings",
+    "TuneResult",
     "audit",
     "compose",
     "demo",
@@ -26,4 +28,5 @@ __all__ = [
     "pack_grid",
     "probe_facts",
     "train",
+    "tune",
 ]

@@ -20,7 +20,7 @@ from lorepack.packing.jobs import Facts, loaded
 from lorepack.packing.result import PackResult
 from lorepack.packing.run import GRID, RUN, Run, open_run, refuse_other_kind
 from lorepack.packing.settings import PackSettings, split_sets
-from lorepack.packing.sources import load_facts
+from lorepack.packing.sources import load_facts, replayed_texts
 from lorepack.packing.stages import Note, Progress, quiet, train_together
 from lorepack.packing.summary import JobsResult, Row
 from lorepack.probing import ProbeResult, ProbeSettings
@@ -90,7 +90,14 @@ def pack_grid(
         lm = loaded(model, load)
         jobs = {
             name: stages.Job(
-                Run(whole.folder / name), lm, listed, chosen, text, progress, list(notes)
+                Run(whole.folder / name),
+                lm,
+                listed,
+                chosen,
+                text,
+                progress,
+                list(notes),
+                replay=replayed_texts(None, text) if chosen.recipe.replay_ratio else (),
             )
             for name, (_, chosen) in asked.items()
         }

@@ -15,7 +15,7 @@ from lorepack.packing import stages
 from lorepack.packing.result import PackResult
 from lorepack.packing.run import open_run
 from lorepack.packing.settings import PackSettings, put, split_sets
-from lorepack.packing.sources import load_facts
+from lorepack.packing.sources import load_facts, replayed_texts
 from lorepack.packing.stages import Job, Progress, quiet
 from lorepack.probing import ProbeResult, ProbeSettings
 from lorepack.training import sinks
@@ -41,6 +41,8 @@ def pack(
     answer_cap: float | None = None,
     allow_lucky: bool = False,
     neutral: Sequence[str] | None = None,
+    replay: Sequence[str] | None = None,
+    budget: Mapping[str, float] | Sequence[str] = (),
     log_to: Sequence[str] = (),
     progress: Progress = quiet,
     **load: Any,
@@ -65,6 +67,10 @@ def pack(
         allow_lucky: whether facts known by luck may be among the known ones, where the probe
             asked controls (``probe.controls``).
         neutral: text for KL and perplexity; None takes the made world's.
+        replay: text that training replays where the recipe says so; None takes the made world's,
+            without what is in ``neutral``.
+        budget: limits of harm, ``{"neutral_kl": 0.05}`` or ``["neutral_kl=0.05"]``: checkpoint and
+            strength of the adapter are chosen to keep to them, see docs/budgets.md.
         log_to: where training's values go besides its files: ``wandb``, ``trackio``,
             ``tensorboard``.
         progress: called as ``progress(stage, done, total)``.
@@ -81,14 +87,17 @@ def pack(
     settings = PackSettings.build(
         unknown=unknown, known=known, paraphrases=paraphrases, rank=rank, recipe=recipe,
         preset=preset, seed=seed, sets=sets, epoch_curve=epoch_curve, answer_cap=answer_cap,
-        samples=samples, allow_lucky=allow_lucky,
+        samples=samples, allow_lucky=allow_lucky, budget=budget,
     )  # fmt: skip
     taken = [sinks.named(name, project=Path(run).resolve().name, folder=run) for name in log_to]
     notes: list[str] = []
     listed = load_facts(facts, notes)
     with open_run(run) as opened:
         text = world.neutral_text() if neutral is None else list(neutral)
-        job = Job(opened, loaded(model, load), listed, settings, text, progress, notes, taken)
+        job = Job(
+            opened, loaded(model, load), listed, settings, text, progress, notes, taken,
+            replay=replayed_texts(replay, text) if settings.recipe.replay_ratio else (),
+        )  # fmt: skip
         training.check(job.lm, settings.recipe)  # before hours of probing, not after
         opened.begin(job.describe(), listed, text)
         return stages.carry_out(job, start)

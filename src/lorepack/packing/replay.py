@@ -14,15 +14,15 @@ from lorepack.llm import LanguageModel
 from lorepack.packing import material
 from lorepack.packing.job import Source
 from lorepack.packing.material import Material
-from lorepack.packing.sources import NEUTRAL, own_count
+from lorepack.packing.sources import NEUTRAL, REPLAYED, own_count
 from lorepack.training import Example
 from lorepack.training.own_text import own_text, running_text
 
 OWN_TEXT = "own.json"
 START, MORE = 8, 64
 """most tokens of a text that the base goes on from, and that it adds"""
-REPLAYED, GUARDED = slice(300, 600), slice(600, 700)
-"""of the made world's neutral texts; an audit measures on those before them"""
+GUARDED = slice(600, 700)
+"""of the made world's neutral texts; what is replayed stands before them"""
 
 Read = Callable[[Source], Material]
 

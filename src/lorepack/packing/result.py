@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from html import escape
 from pathlib import Path
@@ -34,10 +35,24 @@ class PackResult:
     report: Path
     adapter: Path
     notes: tuple[str, ...] = field(default=(), compare=False)
+    budget: dict[str, Any] | None = None
+    """limits, the chosen point and the verdict on the test part; None without a budget"""
+
+    @property
+    def held(self) -> bool | None:
+        """Whether the budget was held on the test part; None without one."""
+        return None if self.budget is None else bool(self.budget["held"])
 
     @classmethod
     def of(
-        cls, audit: AuditResult, *, seconds: float, report: Path, adapter: Path, notes: list[str]
+        cls,
+        audit: AuditResult,
+        *,
+        seconds: float,
+        report: Path,
+        adapter: Path,
+        notes: list[str],
+        budget: Mapping[str, Any] | None = None,
     ) -> PackResult:
         """The result of a run from its audit."""
         return cls(
@@ -57,6 +72,7 @@ class PackResult:
             report=report,
             adapter=adapter,
             notes=tuple(dict.fromkeys(notes)),
+            budget=None if budget is None else told_of(budget),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -74,9 +90,23 @@ class PackResult:
         return f"<table>{rows}</table>"
 
 
+def told_of(budget: Mapping[str, Any]) -> dict[str, Any]:
+    """What a result says of ``budget.json``: limits, the chosen point, the test, the verdict."""
+    point = budget["points"][budget["chosen"]]
+    names = ("checkpoint", "strength", "layers")
+    return {
+        "limits": budget["limits"],
+        "chosen": {name: point[name] for name in names},
+        "test": budget["test"],
+        "held": budget["held"],
+    }
+
+
 def _show(value: object) -> str:
     if value is None:
         return "not measured"
     if isinstance(value, dict):
-        return ", ".join(f"{name} {count:,}" for name, count in value.items())
+        if all(isinstance(count, int) for count in value.values()):
+            return ", ".join(f"{name} {count:,}" for name, count in value.items())
+        return ", ".join(f"{name} {_show(part)}" for name, part in value.items())
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -39,6 +39,8 @@ class Run:
         self.training = folder / "training"
         self.adapter = folder / "adapter"
         self.audit = folder / "audit"
+        self.budget = folder / "budget"
+        self.unchosen = self.training / "adapter"  # as trained, before a budget weakens it
         self.facts = folder / "facts.jsonl"
         self.neutral = folder / "neutral.jsonl"
         self.report = folder / "report.html"
@@ -165,7 +167,7 @@ def refuse_other_kind(folder: Path, own: str) -> None:
 
 def _without_training(described: dict[str, Any]) -> dict[str, Any]:
     """What ``run.json`` says of model, facts and probe."""
-    later = ("mix", "recipe", "epoch_curve")
+    later = ("mix", "recipe", "epoch_curve", "budget")
     settings = {k: v for k, v in described.get("settings", {}).items() if k not in later}
     return {**described, "settings": settings}
 

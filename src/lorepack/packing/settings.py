@@ -7,10 +7,15 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from lorepack.auditing.budget import BudgetSettings
 from lorepack.errors import InputError
 from lorepack.probing import ProbeSettings
 from lorepack.training import Recipe
 from lorepack.training.objectives import trained_term
+
+REPLAY = {"replay_ratio": "0.25", "replay_loss": "kl", "replay_weight": "3"}
+"""what the recommended recipe replays in a run: neutral text, on which the base is to be kept; see
+docs/packing.md for what it saves"""
 
 
 class MixSettings(BaseModel):
@@ -43,6 +48,8 @@ class PackSettings(BaseModel):
     recipe: Recipe
     epoch_curve: bool = False
     """whether reliability is measured after every epoch"""
+    budget: BudgetSettings | None = None
+    """limits of harm that the adapter is to keep to"""
 
     @classmethod
     def build(
@@ -60,17 +67,22 @@ class PackSettings(BaseModel):
         answer_cap: float | None = None,
         samples: int | None = None,
         allow_lucky: bool = False,
+        budget: Mapping[str, Any] | Sequence[str] = (),
     ) -> PackSettings:
         """Settings from what a user gives; see `lorepack.pack` for the arguments.
 
         Raises:
             InputError: an unknown key (with a suggestion) or a value out of its range.
         """
+        budget_sets, sets = split_budget(sets)
         probe_sets, recipe_sets = split_sets(sets)
+        limited = budget_settings(budget, budget_sets)
         put(probe_sets, "samples", samples, "probe.samples")
         put(recipe_sets, "rank", rank, "rank")
+        if recipe == "recommended":
+            recipe_sets = {**REPLAY, **recipe_sets}
         chosen = Recipe.named(recipe).override(recipe_sets)
-        _refuse_unfed(chosen)
+        _refuse_unfed(chosen, guarded=limited is not None)
         mix = MixSettings(
             unknown=parse_unknown(unknown),
             known=at_least_zero("known", known),
@@ -80,25 +92,45 @@ class PackSettings(BaseModel):
             allow_lucky=allow_lucky,
         )
         probe = ProbeSettings.named(preset).override({"seed": str(seed), **probe_sets})
-        return cls(seed=seed, mix=mix, probe=probe, recipe=chosen, epoch_curve=epoch_curve)
+        return cls(
+            seed=seed, mix=mix, probe=probe, recipe=chosen, epoch_curve=epoch_curve, budget=limited
+        )
 
     def to_json(self) -> dict[str, Any]:
         """The settings as a JSON object."""
         return self.model_dump(mode="json")
 
 
-def _refuse_unfed(recipe: Recipe) -> None:
-    """A run of `pack` has facts alone."""
+def budget_settings(
+    limits: Mapping[str, Any] | Sequence[str], sets: Mapping[str, str]
+) -> BudgetSettings | None:
+    """The budget that a user asks for; None where no limit is given.
+
+    Raises:
+        InputError: a limit that cannot be used, or settings without a limit.
+    """
+    if limits:
+        return BudgetSettings.build(limits, sets)
+    if sets:
+        raise InputError(
+            f"budget.{min(sets)} is set, but no limit is given: --budget MEASURE=LIMIT"
+        )
+    return None
+
+
+def _refuse_unfed(recipe: Recipe, guarded: bool) -> None:
+    """A run of `pack` has facts, texts to replay, and with a budget texts to measure harm on."""
     asked = {
-        f"replay_ratio={recipe.replay_ratio}": recipe.replay_ratio > 0,
-        f"harm_budget={recipe.harm_budget}": recipe.harm_budget is not None,
+        f"replay_loss={recipe.replay_loss}": recipe.replay_ratio > 0
+        and recipe.replay_loss == "answer",
+        f"harm_budget={recipe.harm_budget}": recipe.harm_budget is not None and not guarded,
         f"loss={recipe.loss}": trained_term(recipe).objective.in_context,
     }
     for setting, needs_more in asked.items():
         if needs_more:
             raise InputError(
-                f"{setting} needs texts beside the facts, which pack does not take: train with "
-                "`lorepack train` and a file of jobs, which names them"
+                f"{setting} needs more than facts, which pack does not take: train with "
+                "`lorepack train` and a file of jobs, which names it"
             )
 
 
@@ -147,6 +179,15 @@ def split_sets(sets: Mapping[str, str] | Sequence[str]) -> tuple[dict[str, str],
     pairs = sets if isinstance(sets, Mapping) else dict(_pair(text) for text in sets)
     probe = {k.removeprefix("probe."): v for k, v in pairs.items() if k.startswith("probe.")}
     return probe, {k: v for k, v in pairs.items() if not k.startswith("probe.")}
+
+
+def split_budget(
+    sets: Mapping[str, str] | Sequence[str],
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Sort ``key=value`` settings into those of the budget (``budget.key``) and the others."""
+    pairs = sets if isinstance(sets, Mapping) else dict(_pair(text) for text in sets)
+    budget = {k.removeprefix("budget."): v for k, v in pairs.items() if k.startswith("budget.")}
+    return budget, {k: v for k, v in pairs.items() if not k.startswith("budget.")}
 
 
 def _pair(text: str) -> tuple[str, str]:

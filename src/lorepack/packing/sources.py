@@ -12,6 +12,8 @@ from lorepack.facts import Fact
 
 NEUTRAL, OWN = "neutral", "own"
 """what can be replayed without a file: the made world's running text, what the base says itself"""
+REPLAYED = slice(300, 600)
+"""of the made world's neutral texts; an audit measures on those before them"""
 OWN_COUNT = 64
 """examples of ``own`` where no number is given"""
 WORLD = "world"
@@ -51,6 +53,27 @@ def _distinct(facts: Iterable[Fact]) -> list[Fact]:
     if not seen:
         raise InputError("no facts given; at least one is needed")
     return list(seen.values())
+
+
+def replayed_texts(given: Sequence[str] | None, measured: Sequence[str]) -> list[str]:
+    """The texts that a run may replay, none of which it measures harm on.
+
+    Args:
+        given: by the user; None takes texts of the made world behind those that are measured on.
+        measured: the run's neutral text.
+
+    Raises:
+        InputError: nothing is left to replay.
+    """
+    kept = set(measured)
+    texts = world.neutral_text(REPLAYED.stop)[REPLAYED] if given is None else given
+    left = [text for text in texts if text not in kept]
+    if not left:
+        raise InputError(
+            f"replay: got {len(texts)} texts, of which none is apart from the neutral text; give "
+            "others, or set replay_ratio=0"
+        )
+    return left
 
 
 def own_count(source: object) -> int | None:

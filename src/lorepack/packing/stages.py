@@ -10,7 +10,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,20 +19,32 @@ import torch
 
 from lorepack import auditing, files, lora, probing, reports, training
 from lorepack.auditing import AuditResult, AuditSettings
+from lorepack.auditing.budget import BudgetSettings
+from lorepack.auditing.splits import text_halves
 from lorepack.errors import LorepackError
 from lorepack.facts import Fact
 from lorepack.llm import ANSWER, QUESTION, LanguageModel
+from lorepack.lora.adapter_files import CONFIG, WEIGHTS
+from lorepack.packing.budgeting import Budgeting, choose_adapter, judge_adapter
 from lorepack.packing.compose import Mix, compose
 from lorepack.packing.result import PackResult
 from lorepack.packing.run import Run, versions
 from lorepack.packing.settings import PackSettings
 from lorepack.probing import ProbeResult
+from lorepack.training.own_text import running_text
 from lorepack.training.sinks import Sink
+from lorepack.training.snapshots import MOST
 
 Progress = Callable[[str, int, int], None]
 """called as ``progress(stage, done, total)``"""
 Note = Callable[[str], None]
 """called with remarks of one line"""
+
+
+REPLAY_TOKENS = 96
+"""most tokens of a text that is replayed"""
+GUARDS = 64
+"""development texts that harm is measured on after every epoch"""
 
 
 def quiet(stage: str, done: int, total: int) -> None:
@@ -55,6 +67,8 @@ class Job:
     """take the values of every step of training"""
     counting: AuditSettings | None = None
     """how the audit counts; its own defaults when None"""
+    replay: Sequence[str] = ()
+    """texts that training may replay; none that harm is measured on"""
 
     @cached_property
     def facts_hash(self) -> str:
@@ -63,8 +77,10 @@ class Job:
 
     def describe(self) -> dict[str, Any]:
         """What ``run.json`` says: settings, model, facts and versions."""
+        replay = {"count": len(self.replay), "sha256": files.hash_of(list(self.replay))}
         return {
             "schema": 1,
+            **({"replay": replay} if self.settings.recipe.replay_ratio else {}),
             "settings": self.settings.to_json(),
             "model": {
                 "name": self.lm.name,
@@ -95,6 +111,8 @@ def carry_out(job: Job, start: float, *, train: bool = True) -> PackResult:
     """
     before = probe_stage(job)
     mix = mix_stage(job, before)
+    if work := budgeting(job, before, mix):
+        _ = work.split  # what cannot be measured is told before training
     if train:
         train_stage(job, mix)
     return conclude(job, before, mix, start)
@@ -102,13 +120,41 @@ def carry_out(job: Job, start: float, *, train: bool = True) -> PackResult:
 
 def conclude(job: Job, before: ProbeResult, mix: Mix, start: float) -> PackResult:
     """Audit and report of a run whose adapter is there."""
+    work, choice, judged = budgeting(job, before, mix), None, None
+    if work is not None:
+        with job.timed("budget"):
+            choice = choose_adapter(work, job.ticker("budget"))
     found = audit_stage(job, before, mix)
+    if work is not None and choice is not None:
+        with job.timed("budget"):
+            judged = judge_adapter(work, choice, found)
     return PackResult.of(
         found,
         report=report_stage(job),
         seconds=time.monotonic() - start,
         adapter=job.run.adapter,
         notes=[*job.lm.notes, *job.notes, *before.notes, *found.notes],
+        budget=judged,
+    )
+
+
+def budgeting(job: Job, before: ProbeResult, mix: Mix) -> Budgeting | None:
+    """What a run's budget is kept to with; None without one."""
+    if job.settings.budget is None:
+        return None
+    return Budgeting(
+        lm=job.lm,
+        facts=job.facts,
+        before=before,
+        trained=mix.trained,
+        rehearsed=mix.known,
+        texts=job.neutral,
+        settings=job.settings.budget,
+        seed=job.settings.seed,
+        folder=job.run.budget,
+        source=job.run.unchosen,
+        adapter=job.run.adapter,
+        training=job.run.training,
     )
 
 
@@ -164,6 +210,9 @@ def train_stage(job: Job, mix: Mix) -> None:
             on_epoch=order.on_epoch,
             progress=job.ticker("train"),
             provenance=order.provenance,
+            replay=order.replay,
+            guard=order.guard,
+            snapshots=order.snapshots,
             sinks=job.sinks,
         )
         job.notes += result.warnings
@@ -208,14 +257,37 @@ def train_together(
 
 def order_of(job: Job, mix: Mix) -> training.Order:
     """What a run asks of training."""
-    return training.Order(
+    recipe = job.settings.recipe
+    order = training.Order(
         examples=examples_of(job.lm, mix),
-        recipe=job.settings.recipe,
+        recipe=recipe,
         out=job.run.training,
         adapter=job.run.adapter,
         seed=job.settings.seed,
         on_epoch=epoch_meter(job, mix),
         provenance=adapter_provenance(job, mix),
+        replay=running_text(job.lm, job.replay, REPLAY_TOKENS) if recipe.replay_ratio else (),
+    )
+    return order if job.settings.budget is None else _watched(job, order, job.settings.budget)
+
+
+def _watched(job: Job, order: training.Order, budget: BudgetSettings) -> training.Order:
+    """The same, harm measured after every epoch on development texts, checkpoints kept.
+
+    It ends where KL is so far beyond its limit that weakening can hardly mend it; a harm_budget
+    of the recipe's own is stricter and wins.
+    """
+    recipe, limit = order.recipe, budget.limits.get("neutral_kl")
+    if recipe.harm_budget is None and limit is not None:
+        recipe = recipe.override({"harm_budget": str(budget.slack * limit)})
+    places, _ = text_halves(job.neutral, job.settings.seed)
+    texts = [job.neutral[place] for place in places[:GUARDS]]
+    return replace(
+        order,
+        recipe=recipe,
+        adapter=job.run.unchosen,
+        guard=running_text(job.lm, texts, length=min(recipe.max_length, job.lm.context)),
+        snapshots=MOST,
     )
 
 
@@ -270,6 +342,17 @@ def adapter_on(lm: LanguageModel, folder: Path, notes: list[str]) -> Iterator[lo
         yield stack
 
 
+def tag_of(adapter: Path, weakened: bool) -> str:
+    """What names an adapter to its audit.
+
+    Args:
+        adapter: its folder.
+        weakened: whether a budget chose its strength, which stands beside the weights.
+    """
+    weights = files.sha256_of(adapter / WEIGHTS)
+    return files.hash_of([weights, files.sha256_of(adapter / CONFIG)]) if weakened else weights
+
+
 def audit_stage(job: Job, before: ProbeResult, mix: Mix) -> AuditResult:
     """What the adapter learned and cost: ``audit/``."""
     with job.timed("audit"), adapter_on(job.lm, job.run.adapter, job.notes) as stack:
@@ -285,7 +368,7 @@ def audit_stage(job: Job, before: ProbeResult, mix: Mix) -> AuditResult:
             out=job.run.audit,
             settings=job.settings.probe,
             options=job.counting,
-            adapter_tag=files.sha256_of(job.run.adapter / "adapter_model.safetensors"),
+            adapter_tag=tag_of(job.run.adapter, job.settings.budget is not None),
             progress=job.progress,
         )
 

@@ -15,7 +15,7 @@ from lorepack import files, lora, signals
 from lorepack.errors import LorepackError, NumericError, WriteError
 from lorepack.lora import Stack
 from lorepack.lora.adapter_files import WEIGHTS
-from lorepack.training import result, stops
+from lorepack.training import result, snapshots, stops
 from lorepack.training.batches import Example, Fitted
 from lorepack.training.harm import harm
 from lorepack.training.job import Base, Job
@@ -92,7 +92,8 @@ class Course:
     def begin(self) -> None:
         """Start from step 0, leaving nothing of an earlier try."""
         try:
-            shutil.rmtree(self.parked, ignore_errors=True)
+            for folder in (self.parked, self.out / snapshots.FOLDER):
+                shutil.rmtree(folder, ignore_errors=True)
             for name in (files.MANIFEST, EPOCHS):
                 (self.out / name).unlink(missing_ok=True)
         except OSError as error:
@@ -100,9 +101,17 @@ class Course:
         self.log = StepLog(self.out / STEPS)
 
     def changed(self, at: Progress) -> Path | None:
-        """What a checkpoint counts on and is not as it was: the log's lines, the adapter kept."""
-        if self._within(self._past(at)) and not (self.adapter / WEIGHTS).is_file():
-            return self.adapter / WEIGHTS
+        """What a checkpoint counts on and is not as it was: the log's lines, adapters kept."""
+        past = self._past(at)
+        kept = [self.adapter] if self._within(past) else []
+        kept += [
+            snapshots.place_of(self.out, row["epoch"])
+            for row in past
+            if row["epoch"] in self.job.snapshots
+        ]
+        for folder in kept:
+            if not (folder / WEIGHTS).is_file():
+                return folder / WEIGHTS
         log = self.out / STEPS
         return None if begins_with(log, at.log_bytes, at.log_sha256) else log
 
@@ -201,9 +210,11 @@ class Course:
         number = self.job.epoch_of(self.step - 1)
         if len(self.epochs) < number:
             row = self._measured(number, lm, stack, slot)
+            if number in self.job.snapshots:
+                self._save(lm, *stack.plain(slot), snapshots.place_of(self.out, number))
             if self._within([row]):
                 # At its final place: what comes after may go beyond the budget.
-                self._save(lm, *stack.plain(slot))
+                self._save(lm, *stack.plain(slot), self.adapter)
             self.epochs.append(row)
             files.write_json(self.out / EPOCHS, {"schema": 1, "epochs": self.epochs})
         self.reached = stops.reached(self.job.recipe, self.epochs[number - 1])
@@ -255,7 +266,7 @@ class Course:
         if self.reached == "harm_budget" and (within := self._within(self.epochs)):
             kept = within[-1]  # it is in its place already
         else:
-            self._save(lm, spec, factors)
+            self._save(lm, spec, factors, self.adapter)
         if self.reached == "harm_budget" and kept is self.epochs[-1]:
             self.warnings.append(
                 f"no epoch kept within harm_budget {job.recipe.harm_budget}: the adapter of epoch "
@@ -284,10 +295,10 @@ class Course:
         shutil.rmtree(self.parked, ignore_errors=True)
         return done
 
-    def _save(self, lm: Base, spec: lora.AdapterSpec, factors: lora.Factors) -> None:
-        """Write the adapter to its place."""
+    def _save(self, lm: Base, spec: lora.AdapterSpec, factors: lora.Factors, folder: Path) -> None:
+        """Write the adapter as it is now."""
         lora.save(
-            self.adapter,
+            folder,
             spec,
             factors,
             base_name=lm.name,

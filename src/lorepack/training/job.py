@@ -23,6 +23,7 @@ from lorepack.training.objectives import trained_term
 from lorepack.training.recipe import Recipe
 from lorepack.training.replay import draw, drawn_before
 from lorepack.training.schedule import lr_at
+from lorepack.training.snapshots import kept_epochs
 
 
 class Base(Protocol):
@@ -54,6 +55,15 @@ class Job:
     """what may be replayed"""
     guard: Fitted = NOTHING
     """neutral text that harm is measured on"""
+    most_snapshots: int = 0
+    """adapters after epochs that are kept beside the result"""
+
+    @cached_property
+    def snapshots(self) -> frozenset[int]:
+        """The epochs whose adapter is kept beside the result."""
+        if not self.most_snapshots:
+            return frozenset()
+        return kept_epochs(math.ceil(self.total_steps / self.steps_an_epoch), self.most_snapshots)
 
     @property
     def steps_an_epoch(self) -> int:
@@ -130,6 +140,7 @@ class Job:
                 "recipe": self.recipe.model_dump(mode="json"),
                 "seed": self.seed,
                 "targets": list(self.spec.targets),
+                **({"snapshots": self.most_snapshots} if self.most_snapshots else {}),
             }
         )
 

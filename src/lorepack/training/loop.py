@@ -47,6 +47,8 @@ class Order:
     """neutral text, not trained on, that harm is measured on after every epoch"""
     name: str = ""
     """for tables and sinks; the adapter's folder where empty"""
+    snapshots: int = 0
+    """most epochs whose adapter is kept in ``out/epochs/NNN``, evenly spaced"""
 
 
 def train(
@@ -62,6 +64,7 @@ def train(
     provenance: Mapping[str, Any] | None = None,
     replay: Sequence[Example] = (),
     guard: Sequence[Example] = (),
+    snapshots: int = 0,
     **options: Any,
 ) -> TrainResult:
     """Train one adapter; the same call again after a crash goes on and ends with the same bytes.
@@ -78,6 +81,7 @@ def train(
         provenance: kept in lorepack.json; base, recipe and seed where None.
         replay: what may be replayed; see `Order`.
         guard: what harm is measured on; see `Order`.
+        snapshots: most epochs whose adapter is kept; see `Order`.
         options: ``tokens``, ``checkpoint_minutes``, ``note``, ``stop``, ``watch`` and ``sinks``;
             see `train_many`.
 
@@ -89,7 +93,9 @@ def train(
         Stopped: ``stop`` said so, or SIGTERM in a process that heeds it; the state is kept.
     """
     paths = Path(out), Path(adapter)
-    order = Order(examples, recipe, *paths, seed, on_epoch, provenance, replay, guard)
+    order = Order(
+        examples, recipe, *paths, seed, on_epoch, provenance, replay, guard, snapshots=snapshots
+    )
     place = order.out / "checkpoint"
     (outcome,) = train_many(lm, [order], checkpoints=place, progress=progress, **options)
     if isinstance(outcome, LorepackError):
@@ -229,6 +235,7 @@ def _job(lm: Base, order: Order) -> Job:
         origin,
         fitted(order.replay, replayed) if recipe.replay_ratio else NOTHING,
         fitted(order.guard, True) if order.guard else NOTHING,
+        order.snapshots,
     )
 
 

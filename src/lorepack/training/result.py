@@ -8,6 +8,7 @@ from typing import Any
 
 from lorepack import files
 from lorepack.lora.adapter_files import CONFIG, ORIGIN, WEIGHTS
+from lorepack.training.snapshots import FILES, snapshots_in
 
 RESULT, EPOCHS, STEPS = "result.json", "epochs.json", "train.jsonl"
 
@@ -55,7 +56,9 @@ def write(out: Path, inputs: str, result: TrainResult) -> None:
     """State in ``out`` that the job is done and which adapter files it made."""
     made = {name: files.sha256_of(result.adapter / name) for name in (CONFIG, ORIGIN, WEIGHTS)}
     files.write_json(out / RESULT, {**result.to_json(), "adapter": made})
-    files.write_manifest(out, inputs, [RESULT, EPOCHS, STEPS])
+    kept = (folder / name for folder in snapshots_in(out).values() for name in FILES)
+    names = [path.relative_to(out).as_posix() for path in kept]
+    files.write_manifest(out, inputs, [RESULT, EPOCHS, STEPS, *names])
 
 
 def finished(out: Path, adapter: Path, inputs: str) -> TrainResult | None:

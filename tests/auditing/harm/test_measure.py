@@ -302,3 +302,18 @@ def test_the_package_does_not_import_the_harness():
 
     code = "import sys, lorepack.auditing.harm; sys.exit('lm_eval' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_what_is_chosen_by_one_half_can_be_judged_by_the_other(lm, stack, tmp_path):
+    from lorepack.auditing.outside import measure_tasks
+
+    halves = {}
+    for part in ("development", "test"):
+        changes = measure_tasks(
+            lm, stack, ["still", "moved"], ["world-choice"], tmp_path / part, part=part, limit=12
+        )
+        assert changes[0] == {"world-choice": (0.0, 0.0)}
+        table = pq.read_table(tmp_path / part / "items.parquet").to_pydict()
+        halves[part] = set(table["item"])
+        assert len(halves[part]) == 6
+    assert not halves["development"] & halves["test"]

@@ -118,8 +118,8 @@ def _build(task: Any, model: HarnessModel, share: int, settings: HarmSettings, c
     try:
         task.build_all_requests(
             limit=share,
-            rank=0,
-            world_size=1,
+            rank=int(settings.half == "odd"),
+            world_size=1 if settings.half is None else 2,
             apply_chat_template=chat,
             fewshot_as_multiturn=chat,
             system_instruction=SYSTEM if chat and name.startswith("world-") else None,

@@ -49,8 +49,13 @@ class HarmResult:
 
     def delta(self, task: str, adapter: str) -> float:
         """How much an adapter changes the main metric of a task; below 0 is harm."""
+        return self.change(task, adapter)[0]
+
+    def change(self, task: str, adapter: str) -> tuple[float, float]:
+        """`delta`, and its standard error; 0 where it has none."""
         metrics = self.tasks[task]["metrics"]
-        return float(metrics[main_metric(metrics)]["adapters"][adapter]["delta"])
+        row = metrics[main_metric(metrics)]["adapters"][adapter]
+        return float(row["delta"]), float(row.get("delta_stderr") or 0.0)
 
 
 def main_metric(metrics: Sequence[str] | dict[str, Any]) -> str:
@@ -248,6 +253,7 @@ def _task_row(chosen: Chosen, sheets: dict[str, Sheet], settings: HarmSettings) 
         "shots_asked": base.asked,
         "shots_used": {str(n): int(c) for n, c in zip(*counts, strict=True)},
         "limit": settings.limit,
+        "half": settings.half,
         "template": base.template,
         "filter": base.filter,
         "task_version": base.version,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 from lorepack.errors import InputError
 
@@ -18,6 +18,8 @@ class HarmSettings:
 
     limit: int | None = None
     """most items of a task; those of a group of tasks are spread evenly over its tasks"""
+    half: Literal["even", "odd"] | None = None
+    """only every second item: what is chosen by one half can be judged by the other"""
     shots: int | None = None
     """examples before each item; None keeps the task's own number. Tasks that fix 0 keep 0"""
     chat_template: bool = False
