@@ -15,6 +15,8 @@ import torch
 from lorepack.errors import InputError
 from lorepack.llm.cache import RowCache
 from lorepack.llm.decode import Engine, Ids, Request, TooWideError
+from lorepack.llm.engine.answers import Asked, answers
+from lorepack.llm.engine.model import fits
 from lorepack.llm.load import LanguageModel
 from lorepack.llm.plan import batches, groups
 from lorepack.llm.sampling import keys_of
@@ -133,16 +135,36 @@ def generate_ids(
         )
     if temperature == 0 and greedy:
         samples, greedy = samples + 1, False  # the greedy answer and its equals
+    ends = lm.chat.line_ends if until == "line" else lm.chat.turn_ends
     tokens = batch_tokens or default_batch_tokens(lm)
     request = Request(max_new_tokens, temperature, top_k, samples, greedy, seed, _GROWTH * tokens)
-    engine = Engine(lm.model, lm.chat.line_ends if until == "line" else lm.chat.turn_ends)
     numbers = keys_of(range(len(prompts)) if keys is None else keys)
-    run = _Run(engine, prompts, numbers, request, answered)
     asked = [i for i in range(len(prompts)) if i not in left_out]
+    assert adapters is None or (stack is not None and len(adapters) == len(prompts))
+    if asked and fits(lm.model):
+        found: list[list[Ids]] = [[[] for _ in range(request.width)] for _ in prompts]
+        mine = Asked(
+            [prompts[i] for i in asked],
+            numbers[asked],
+            None if adapters is None else [adapters[i] for i in asked],
+            stack,
+        )
+        for done, (place, answers_) in enumerate(
+            answers(lm.model, mine, request, ends, batch_tokens), 1
+        ):
+            i = asked[place]
+            found[i] = answers_
+            if answered is not None:
+                answered(i, answers_)
+            if progress is not None:
+                progress(done, len(asked))
+        return found
+    engine = Engine(lm.model, ends)
+    run = _Run(engine, prompts, numbers, request, answered)
     if adapters is None:
         return run.answer(asked, tokens, progress)
-    assert stack is not None and len(adapters) == len(prompts)
     for adapter in dict.fromkeys(adapters):
+        assert stack is not None
         with stack.using(adapter):
             run.answer([i for i in asked if adapters[i] == adapter], tokens, progress)
     return run.answers
