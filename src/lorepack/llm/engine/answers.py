@@ -3,26 +3,20 @@ short."""
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from lorepack.errors import InputError
 from lorepack.llm.chat import Ends
 from lorepack.llm.decode import Ids, Request
-from lorepack.llm.engine.adapters import Company
-from lorepack.llm.engine.layout import Going, Layout
-from lorepack.llm.engine.model import Model
 from lorepack.llm.engine.pool import Pool, Size, Work
 from lorepack.llm.engine.prefixes import Prefixes
-from lorepack.llm.engine.states import Slots
-from lorepack.llm.engine.tree import grow
+from lorepack.llm.engine.session import Adapters, Session
+from lorepack.llm.engine.tree import Tree, grow
 from lorepack.llm.memory import free_bytes, is_shortage
 from lorepack.lora import Stack
 
@@ -48,7 +42,7 @@ class Asked:
 
     prompts: Sequence[Sequence[int]]
     keys: np.ndarray
-    adapters: Sequence[int | None] | None = None
+    adapters: Adapters | None = None
     stack: Stack | None = None
 
 
@@ -68,40 +62,28 @@ def answers(
         InputError: memory runs out with one prompt alone.
         NumericError: logits are NaN.
     """
-    engine = Model(model)
-    company = Company(asked.stack) if asked.stack is not None and asked.adapters else None
-
-    def run(layout: Layout, slots: Slots | None) -> Tensor:
-        if company is not None:
-            company.runs = layout.adapters
-        return engine.run(layout, slots)
-
+    session = Session(model, asked.stack if asked.adapters is not None else None)
     tree = grow(asked.prompts, _WORTH, _FEW)
-    every = _work(asked, tree.order, tree.homes, tree)
-    tokens = batch_tokens or _TOKENS.get(engine.device.type, _TOKENS["cuda"])
+    every = _work(asked, tree)
     prefixes = Prefixes(
         tree,
         asked.prompts,
         [one.home for one in every],
-        lambda rows: run(Layout(rows, Going.none(), [], engine.device), None),
-        tokens,
+        session.fresh,
+        batch_tokens or tokens_of(session.device),
     )
-    with company.acting() if company is not None else nullcontext():
-        for work in _by_length(every):
-            yield from _pooled(work, request, batch_tokens, prefixes, run, ends, engine)
+    for work in _by_length(every):
+        yield from _pooled(work, request, batch_tokens, prefixes, session, ends)
 
 
-def _work(asked: Asked, order: np.ndarray, homes: np.ndarray, tree: Any) -> list[Work]:
+def _work(asked: Asked, tree: Tree) -> list[Work]:
     """Every prompt, adapter by adapter, those that share most beside each other."""
     adapters = asked.adapters or [None] * len(asked.prompts)
+    depths = np.array([tree.depth(home) for home in range(-1, len(tree.nodes))])[tree.homes + 1]
+    homes, cuts, keys = tree.homes.tolist(), depths.tolist(), asked.keys.tolist()
     found = [
-        Work(
-            i,
-            asked.prompts[i][tree.depth(homes[i]) :],
-            (adapters[i], int(homes[i])),
-            int(asked.keys[i]),
-        )
-        for i in order.tolist()
+        Work(i, asked.prompts[i][cuts[i] :], (adapters[i], homes[i]), keys[i])
+        for i in tree.order.tolist()
     ]
     found.sort(key=lambda one: -1 if one.home[0] is None else one.home[0])
     return found
@@ -120,50 +102,58 @@ def _pooled(
     request: Request,
     batch_tokens: int | None,
     prefixes: Prefixes,
-    run: Any,
+    session: Session,
     ends: Ends,
-    engine: Model,
 ) -> Iterator[tuple[int, list[Ids]]]:
     """One pool after the other, each half as large, until memory is enough."""
-    size = _size(engine, work, request, batch_tokens)
+    size = _size(session, work, request, batch_tokens)
     while work:
-        short = False
-        try:
-            pool = Pool(work, request, size, prefixes, run, ends, engine.device)
-            work = []
-            for one, found in pool.answers():
-                yield one.index, found
-        except (RuntimeError, MemoryError) as error:
-            if not is_shortage(error):
-                raise
-            short = True
-            work = work or pool.dropped()
-            if size.rows == 1:
-                raise InputError(
-                    f"out of memory with one prompt of {max(len(w.own) for w in work)} tokens "
-                    f"and {request.width} answers; take fewer samples, shorter prompts, or a "
-                    "larger device"
-                ) from error
-        if short:  # outside the handler: its traceback would hold the memory of the pass
+        pool = Pool(work, request, size, prefixes, session.run, ends, session.device)
+        work = []
+        found: list[tuple[Work, list[Ids]]] = []
+        while pool.busy:
+            try:
+                with session.open():  # the caller, who acts between two passes, meets no adapter
+                    found = pool.advance()
+            except (RuntimeError, MemoryError) as error:
+                if not is_shortage(error):
+                    raise
+                work = pool.dropped()
+                if min(size.rows, len(work)) == 1:
+                    raise _too_small(work[0], request) from error
+                break  # out of the handler: its traceback holds the memory of the pass
+            for one, texts in found:
+                yield one.index, texts
+        if work:
             del pool
             prefixes.forget()
-            gc.collect()
-            if engine.device.type == "cuda":
-                torch.cuda.empty_cache()
-            rows = min(size.rows, len(work)) // 2 or 1
+            session.release()
+            rows = min(size.rows, len(work)) // 2
             size = replace(size, rows=rows, most=_GROWTH * rows, tokens=max(1, size.tokens // 2))
 
 
-def _size(engine: Model, work: Sequence[Work], request: Request, batch_tokens: int | None) -> Size:
+def _too_small(work: Work, request: Request) -> InputError:
+    return InputError(
+        f"out of memory with one prompt of {len(work.own)} tokens of its own and {request.width} "
+        "answers; take fewer samples, shorter prompts, or a larger device"
+    )
+
+
+def tokens_of(device: torch.device) -> int:
+    """Tokens of a pass that a device does well with."""
+    return _TOKENS.get(device.type, _TOKENS["cuda"])
+
+
+def _size(
+    session: Session, work: Sequence[Work], request: Request, batch_tokens: int | None
+) -> Size:
     """Rows and tokens at once, from what was asked or from the memory that is free."""
     columns = max(len(one.own) for one in work) + request.max_new_tokens
     if batch_tokens is not None:
         rows = max(1, batch_tokens // columns)
-        most = max(rows, _GROWTH * batch_tokens // columns)
-        return Size(min(rows, 1 << 14), most, batch_tokens)
-    kind = engine.device.type if engine.device.type in _ROWS else "cuda"
-    rows, free = _ROWS[kind], free_bytes(engine.device)
+        return Size(rows, max(rows, _GROWTH * batch_tokens // columns), batch_tokens)
+    rows, free = _ROWS.get(session.device.type, _ROWS["cuda"]), free_bytes(session.device)
     if free is not None:
-        rows = min(rows, int(_SHARE * free / (_GROWTH * columns * engine.token_bytes)))
-    rows = max(1, rows)
-    return Size(rows, _GROWTH * rows, _TOKENS[kind])
+        token = session.engine.token_bytes
+        rows = max(1, min(rows, int(_SHARE * free / (_GROWTH * columns * token))))
+    return Size(rows, _GROWTH * rows, tokens_of(session.device))

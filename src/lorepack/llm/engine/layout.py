@@ -7,8 +7,10 @@ its slot with one token.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -24,6 +26,7 @@ from lorepack.llm.engine.attention import (
 )
 from lorepack.llm.engine.states import Context, Slots
 
+T = TypeVar("T")
 _NARROW = 16  # fresh rows of at most this many tokens attend together
 
 
@@ -124,7 +127,7 @@ class Layout:
         of_token = np.repeat(of_row[order], lengths[order])
         self._fill(fresh, going, begins, bases, of_row)
         self.groups = _runs(of_token, lambda number: every[number])
-        self.adapters = _runs(adapters[of_token], lambda a: None if a < 0 else int(a))
+        self.adapters = _runs(adapters[of_token], lambda a: None if a < 0 else a)
         self._going(going, begins[len(fresh) :])
         self.buckets = self._bucketed(fresh, begins[: len(fresh)])
         wanted = [
@@ -197,11 +200,11 @@ class Layout:
         return buckets
 
 
-def _runs(values: np.ndarray, name):  # type: ignore[no-untyped-def]
+def _runs(values: np.ndarray, name: Callable[[int], T]) -> list[tuple[T, int, int]]:
     """Stretches of equal values: what ``name`` makes of the value, first and one past last."""
     cuts = np.flatnonzero(np.diff(values)) + 1
     edges = [0, *cuts.tolist(), len(values)]
-    return [(name(values[a]), a, b) for a, b in zip(edges, edges[1:], strict=False)]
+    return [(name(int(values[a])), a, b) for a, b in pairwise(edges)]
 
 
 class Cascade:
@@ -273,7 +276,7 @@ class Cascade:
         if bucket.slots is not None:
             assert self.slots is not None
             for kept, new in zip(self.slots.layer(layer, key, value), (keys, values), strict=True):
-                kept[bucket.slots, :, :length] = new
+                kept[:, :, :length].index_copy_(0, bucket.slots, new)
         for i, row in enumerate(bucket.rows):
             if row.makes is not None:
                 size = len(row.ids)

@@ -20,6 +20,7 @@ from lorepack.llm.cache import is_plain, layer_count
 from lorepack.llm.engine.attention import Form
 from lorepack.llm.engine.layout import Cascade, Fresh, Going, Layout
 from lorepack.llm.engine.states import Context, Slots
+from lorepack.llm.memory import is_shortage
 
 _NAME = "lorepack_cascade"
 _NEAR = {torch.float32: 1e-3, torch.float64: 1e-3}
@@ -103,7 +104,9 @@ class Model:
 @contextmanager
 def attending(model: nn.Module, cascade: Cascade) -> Iterator[Cascade]:
     """The model attends by ``cascade`` in the block, and then as before."""
-    configs = {id(c): c for m in model.modules() if hasattr(c := getattr(m, "config", None), _FIELD)}
+    configs = {
+        id(c): c for m in model.modules() if hasattr(c := getattr(m, "config", None), _FIELD)
+    }
     before = [(config, config._attn_implementation) for config in configs.values()]
     _current.append(cascade)
     try:
@@ -159,7 +162,9 @@ def _agrees(model: Any) -> bool | None:
         )
         run(Fresh(ids[:5], base, makes=shared))
         found = run(*(Fresh(row[5:], shared) for row in rows))
-    except (NotImplementedError, AttributeError, TypeError, IndexError, RuntimeError):
+    except Exception as error:  # whatever its code does with a layout it does not expect
+        if is_shortage(error):
+            raise
         return False
     own = [
         model.forward(input_ids=torch.tensor([row], device=engine.device), use_cache=False)

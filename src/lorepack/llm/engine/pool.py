@@ -107,17 +107,22 @@ class Pool:
         self.member_place = np.zeros(0, np.int64)  # (m,) place among its prompt's answers
         self.member_key = np.zeros(0, np.uint64)  # (m,)
 
-    def answers(self) -> Iterator[tuple[Work, list[Ids]]]:
-        """Each prompt and its answers, as they are done."""
-        while self.queue or len(self.rows):
-            yield from self._pass()
+    @property
+    def busy(self) -> bool:
+        """Whether a prompt is not answered yet."""
+        return bool(self.queue or self.live)
 
     def dropped(self) -> list[Work]:
         """What is not answered yet: after an error, what another pool goes on with."""
         return [*(one.work for one in self.live.values()), *self.queue]
 
     @torch.inference_mode()
-    def _pass(self) -> list[tuple[Work, list[Ids]]]:
+    def advance(self) -> list[tuple[Work, list[Ids]]]:
+        """One pass; the prompts that it has brought to their end, and their answers.
+
+        Raises:
+            NumericError: the model's logits are NaN.
+        """
         contexts, going = self._going()
         fresh = self._refill()
         logits = self.run(Layout(fresh, going, contexts, self.device), self.slots)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, pairwise
 
 import numpy as np
 
@@ -86,7 +86,7 @@ def _sorted(prompts: Sequence[Ids], lengths: np.ndarray) -> tuple[np.ndarray, np
     starts = (ends - 4 * lengths).tolist()
     keys = [data[a:b] for a, b in zip(starts, ends.tolist(), strict=True)]
     order = np.array(sorted(range(len(keys)), key=lambda i: (keys[i], i)), np.int64)
-    common = [_common(keys[a], keys[b]) for a, b in zip(order, order[1:], strict=False)]
+    common = [_common(keys[a], keys[b]) for a, b in pairwise(order.tolist())]
     return order, np.array(common, np.int64)
 
 
@@ -121,9 +121,7 @@ def _spans(common: np.ndarray, count: int, worth: int, few: int) -> Iterator[_Sp
             parent, above, made = made, depth, made + 1
         cuts = [first, *(first + 1 + np.flatnonzero(inside == depth)).tolist(), last]
         todo += [
-            (parent, above, a, b)
-            for a, b in reversed(list(zip(cuts, cuts[1:], strict=False)))
-            if b - a >= max(few, 2)
+            (parent, above, a, b) for a, b in reversed(list(pairwise(cuts))) if b - a >= max(few, 2)
         ]
 
 
