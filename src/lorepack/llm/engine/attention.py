@@ -32,8 +32,9 @@ class Stretch:
     mass: Tensor
 
     @classmethod
-    def empty(cls, count: int, heads: int, width: int, device: torch.device) -> Stretch:
-        """Sums over no keys."""
+    def empty(cls, like: Tensor) -> Stretch:
+        """Sums over no keys, for queries ``(N, H, D)``."""
+        (count, heads, width), device = like.shape, like.device
         return cls(
             torch.zeros(count, heads, width, device=device),
             torch.full((count, heads), _HIDDEN, device=device),
@@ -160,7 +161,6 @@ def over_rows(
     count, length, heads, width = query.shape
     groups, size = keys.shape[1], keys.shape[2]
     rep = heads // groups
-    found = Stretch.empty(0, heads, width, query.device)
     outs, tops, masses = [], [], []
     step = max(1, _SCORES // (heads * length * size))
     for start in range(0, count, step):
@@ -175,9 +175,11 @@ def over_rows(
         outs.append(out.view(-1, groups, rep, length, width).permute(0, 3, 1, 2, 4))
         tops.append(top.view(-1, groups, rep, length).permute(0, 3, 1, 2))
         masses.append(mass.view(-1, groups, rep, length).permute(0, 3, 1, 2))
-    found.out = _joined(outs).reshape(-1, heads, width)
-    found.top, found.mass = (_joined(x).reshape(-1, heads) for x in (tops, masses))
-    return found
+    return Stretch(
+        _joined(outs).reshape(-1, heads, width),
+        _joined(tops).reshape(-1, heads),
+        _joined(masses).reshape(-1, heads),
+    )
 
 
 def _joined(parts: list[Tensor]) -> Tensor:

@@ -27,6 +27,7 @@ from lorepack.llm.engine.attention import (
 from lorepack.llm.engine.states import Context, Slots
 
 T = TypeVar("T")
+_MOST = 0.9  # share of the rows going on whose lengths decide how many columns are looked at
 _NARROW = 16  # fresh rows of at most this many tokens attend together
 
 
@@ -87,6 +88,22 @@ class _Bucket:
     """(n,) where the states stay; None where they do not"""
     lonely: bool
     """whether nothing stands before any of the rows"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Rows that go on, attending to their own slots."""
+
+    take: Tensor
+    """(n,) the token of each row; any token's where a slot is empty"""
+    rows: Tensor | None
+    """(n,) their slots; None for the first n"""
+    reach: Tensor
+    """(n, S) how far back a key stands; below 0 where there is none"""
+    tokens: Tensor
+    """(m,) tokens of the pass that this part answers"""
+    found: Tensor
+    """(m,) and their rows in the part"""
 
 
 class Layout:
@@ -163,19 +180,47 @@ class Layout:
         """(N,)"""
 
     def _going(self, going: Going, begins: np.ndarray) -> None:
-        """By slot, so that keys and values stay where they are: token 0 asks for empty slots."""
+        """Rows that go on, in two parts: most by slot, where their keys and values lie, and over
+        few columns; those that have grown long apart, gathered."""
         self.going = len(going.slots)
         if not self.going:
             return
-        top = int(going.slots.max()) + 1
-        take, lengths = np.zeros(top, np.int64), np.zeros(top, np.int64)
-        take[going.slots], lengths[going.slots] = begins, going.lengths
-        self.take, self.asking = self._tensor(take), self._tensor(begins)
-        self.slots = self._tensor(going.slots)
-        self.columns = self._tensor(going.lengths)
-        self.used = int(going.lengths.max()) + 1
-        self.reach = self._tensor(lengths)[:, None] - torch.arange(self.used, device=self.device)
-        """(top, S) how far back a key stands; below 0 ahead"""
+        self.asking = self._tensor(begins)
+        self.slots, self.columns = self._tensor(going.slots), self._tensor(going.lengths)
+        used = _rounded(int(np.quantile(going.lengths, _MOST, method="higher")) + 1)
+        long = going.lengths >= used
+        dense = 2 * int((~long).sum()) > int(going.slots.max())
+        if dense:
+            top = int(going.slots.max()) + 1
+            take, lengths = np.zeros(top, np.int64), np.zeros(top, np.int64)
+            take[going.slots], lengths[going.slots] = begins, np.minimum(going.lengths, used - 1)
+            self.most = self._part(take, lengths, None, begins[~long], going.slots[~long])
+        few = long if dense else np.ones(self.going, bool)
+        self.few = None
+        if few.any():
+            rows = going.slots[few]
+            self.few = self._part(
+                begins[few], going.lengths[few], rows, begins[few], np.arange(len(rows))
+            )
+        if not dense:
+            self.most, self.few = self.few, None  # type: ignore[assignment]
+
+    def _part(
+        self,
+        take: np.ndarray,
+        lengths: np.ndarray,
+        rows: np.ndarray | None,
+        tokens: np.ndarray,
+        found: np.ndarray,
+    ) -> _Part:
+        columns = np.arange(int(lengths.max()) + 1)
+        return _Part(
+            self._tensor(take),
+            None if rows is None else self._tensor(rows),
+            self._tensor(lengths[:, None] - columns),
+            self._tensor(tokens),
+            self._tensor(found),
+        )
 
     def _bucketed(self, fresh: Sequence[Fresh], begins: np.ndarray) -> list[_Bucket]:
         found: dict[tuple[int, bool, bool], list[int]] = {}
@@ -198,6 +243,11 @@ class Layout:
                 )
             )
         return buckets
+
+
+def _rounded(size: int) -> int:
+    """Up to whole eights: products of such sizes are quicker."""
+    return -(-size // 8) * 8
 
 
 def _runs(values: np.ndarray, name: Callable[[int], T]) -> list[tuple[T, int, int]]:
@@ -235,7 +285,7 @@ class Cascade:
         layer, self.layers = self.layers, self.layers + 1
         if form.window is not None and form.window > self.layout.furthest:
             form = replace(form, window=None)  # nobody looks back that far
-        own = Stretch.empty(*query.shape, query.device)
+        own = Stretch.empty(query)
         apart = [
             (bucket, found)
             for bucket in self.layout.buckets
@@ -243,7 +293,7 @@ class Cascade:
         ]
         if self.layout.going:
             self._go_on(query, key, value, form, own, layer)
-        shared = Stretch.empty(*query.shape, query.device)
+        shared = Stretch.empty(query)
         for context, first, last in self.layout.groups:
             if context.length:
                 over_prefix(
@@ -301,16 +351,20 @@ class Cascade:
         keys, values = self.slots.layer(layer, key, value)
         keys[layout.slots, :, layout.columns] = key[layout.asking]
         values[layout.slots, :, layout.columns] = value[layout.asking]
-        top, used = layout.reach.shape
-        found = over_rows(
-            query[layout.take][:, None],
-            keys[:top, :, :used],
-            values[:top, :, :used],
-            _hidden(layout.reach, form)[:, None],
-            form,
-        )
-        rows = layout.slots
-        own.put(layout.asking, Stretch(found.out[rows], found.top[rows], found.mass[rows]))
+        for part in (layout.most, layout.few):
+            if part is None:
+                continue
+            top, used = part.reach.shape
+            rows = slice(top) if part.rows is None else part.rows
+            found = over_rows(
+                query[part.take][:, None],
+                keys[rows, :, :used],
+                values[rows, :, :used],
+                _hidden(part.reach, form)[:, None],
+                form,
+            )
+            at = part.found
+            own.put(part.tokens, Stretch(found.out[at], found.top[at], found.mass[at]))
 
 
 def _hidden(back: Tensor, form: Form) -> Tensor:

@@ -7,7 +7,7 @@ ours. All else is the model's own code, hooks included.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -17,15 +17,17 @@ from torch import Tensor, nn
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from lorepack.llm.cache import is_plain, layer_count
+from lorepack.llm.engine import lean
 from lorepack.llm.engine.attention import Form
 from lorepack.llm.engine.layout import Cascade, Fresh, Going, Layout
 from lorepack.llm.engine.states import Context, Slots
 from lorepack.llm.memory import is_shortage
 
 _NAME = "lorepack_cascade"
-_NEAR = {torch.float32: 1e-3, torch.float64: 1e-3}
+_WHOLE = (torch.float32, torch.float64)
+_NEAR, _NEAR_HALF = 1e-3, 0.1
 """largest difference of a logit from the model's own, relative to the largest one"""
-_NEAR_HALF = 0.1
+_LEAN: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()
 _FITS: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()
 _current: list[Cascade] = []
 """of the pass that is under way"""
@@ -69,6 +71,7 @@ class Model:
         self.layers = layer_count(model.config)
         accepted = inspect.signature(model.forward).parameters
         self._keeps = "logits_to_keep" in accepted
+        self.lean = _LEAN.get(model, False) and lean.possible(model)
 
     @property
     def token_bytes(self) -> int:
@@ -78,17 +81,24 @@ class Model:
         size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
         return int(2 * self.layers * heads * size * self.model.dtype.itemsize)
 
-    def run(self, layout: Layout, slots: Slots | None = None, inner: bool = False) -> Tensor:
+    def run(self, layout: Layout, slots: Slots | None = None, early: bool = True) -> Tensor:
         """The wanted logits ``(W, V)``, in the order of ``layout.last``.
 
         Args:
             layout: the tokens.
             slots: where rows keep their states.
-            inner: pass by hooks on the whole model.
+            early: whether what is not wanted may be left out; see ``lean.logits``.
         """
+        cascade = Cascade(layout, slots)
+        if self.lean:
+            with torch.inference_mode():
+                return lean.logits(self.model, layout, cascade, early)
+        return self.through(self.model, layout, cascade)
+
+    def through(self, call: Callable[..., Any], layout: Layout, cascade: Cascade) -> Tensor:
+        """``run`` by the model's own code, ``call``ed as itself or as its forward method."""
         keep = {"logits_to_keep": layout.last} if self._keeps else {}
-        call = self.model.forward if inner else self.model
-        with torch.inference_mode(), attending(self.model, Cascade(layout, slots)) as cascade:
+        with torch.inference_mode(), attending(self.model, cascade):
             out = call(
                 input_ids=layout.ids[None],
                 position_ids=layout.places[None],
@@ -102,24 +112,20 @@ class Model:
 
 
 @contextmanager
-def attending(model: nn.Module, cascade: Cascade) -> Iterator[Cascade]:
+def attending(model: nn.Module, cascade: Cascade) -> Iterator[None]:
     """The model attends by ``cascade`` in the block, and then as before."""
-    configs = {
-        id(c): c for m in model.modules() if hasattr(c := getattr(m, "config", None), _FIELD)
-    }
+    found = (getattr(module, "config", None) for module in model.modules())
+    configs: dict[int, Any] = {id(c): c for c in found if hasattr(c, "_attn_implementation")}
     before = [(config, config._attn_implementation) for config in configs.values()]
     _current.append(cascade)
     try:
         for config, _ in before:
             config._attn_implementation = _NAME
-        yield cascade
+        yield
     finally:
         _current.pop()
         for config, name in before:
             config._attn_implementation = name
-
-
-_FIELD = "_attn_implementation"
 
 
 def fits(model: Any) -> bool:
@@ -150,30 +156,34 @@ def _may(model: Any) -> bool:
 
 @torch.inference_mode()
 def _agrees(model: Any) -> bool | None:
-    """Two rows behind one prefix, by the engine and by the model alone."""
+    """Two rows behind one prefix, by the engine and by the model alone; None where it says NaN.
+
+    Hooks on the whole model are passed by: they may count on the caller's prompts.
+    """
     engine = Model(model)
     vocabulary = int(model.config.get_text_config(decoder=True).vocab_size)
     ids = [(7 + 3 * i) % vocabulary for i in range(12)]
     rows = [ids[:5] + ids[5:9], ids[:5] + ids[9:]]
-    try:
-        base, shared = Context(0, None), Context(5, None)
-        run = lambda *fresh: engine.run(  # noqa: E731
-            Layout(fresh, Going.none(), [], engine.device), inner=True
-        )
-        run(Fresh(ids[:5], base, makes=shared))
-        found = run(*(Fresh(row[5:], shared) for row in rows))
-    except Exception as error:  # whatever its code does with a layout it does not expect
-        if is_shortage(error):
-            raise
-        return False
-    own = [
-        model.forward(input_ids=torch.tensor([row], device=engine.device), use_cache=False)
-        .logits[0, -1]
-        .float()
-        for row in rows
-    ]
+    alone = [torch.tensor([row], device=engine.device) for row in rows]
+    own = [model.forward(input_ids=row, use_cache=False).logits[0, -1].float() for row in alone]
     expected = torch.stack(own)
     if not bool(expected.isfinite().all()):
         return None
-    near = _NEAR.get(found.dtype, _NEAR_HALF)
-    return bool((found.float() - expected).abs().max() <= near * expected.abs().max())
+    near = (_NEAR if model.dtype in _WHOLE else _NEAR_HALF) * expected.abs().max()
+
+    def close(run: Callable[[Layout, Cascade], Tensor]) -> bool:
+        base, shared = Context(0, None), Context(5, None)
+        passes = [Fresh(ids[:5], base, makes=shared)], [Fresh(row[5:], shared) for row in rows]
+        try:
+            for rows_ in passes:
+                layout = Layout(rows_, Going.none(), [], engine.device)
+                found = run(layout, Cascade(layout, None))
+        except Exception as error:  # whatever its code does with a layout it does not expect
+            if is_shortage(error):
+                raise
+            return False
+        return bool((found.float() - expected).abs().max() <= near)
+
+    if lean.possible(model):
+        _LEAN[model] = close(lambda layout, cascade: lean.logits(model, layout, cascade, True))
+    return close(lambda layout, cascade: engine.through(model.forward, layout, cascade))

@@ -43,7 +43,7 @@ class Session:
         """The wanted logits ``(W, V)`` of a pass."""
         if self._company is not None:
             self._company.runs = layout.adapters
-        return self.engine.run(layout, slots)
+        return self.engine.run(layout, slots, early=self._company is None)
 
     def fresh(self, rows: Sequence[Fresh]) -> Tensor:
         """A pass of rows that begin and keep nothing."""

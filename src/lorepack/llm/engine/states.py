@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -72,7 +72,7 @@ class Slots:
         self.capacity = capacity
         return True
 
-    def copy(self, targets: Sequence[int], sources: Sequence[int], used: int) -> None:
+    def copy(self, targets: np.ndarray, sources: np.ndarray, used: int) -> None:
         """Rows that split or move: slots ``targets`` get the first ``used`` columns of
         ``sources``."""
         if not len(targets):
