@@ -117,7 +117,7 @@ def generate_ids(
     ended is shorter, by its stop id. ``answered`` is called with a prompt's index and its answers
     as soon as its batch is done.
     """
-    _check(max_new_tokens, temperature, top_k, samples, prompts, keys, overlong, until)
+    check_options(max_new_tokens, temperature, top_k, samples, prompts, keys, overlong, until)
     if adapters is not None and (stack is None or len(adapters) != len(prompts)):
         raise InputError(
             f"adapters: {len(adapters)} for {len(prompts)} prompts; expected one a prompt, and the "
@@ -277,7 +277,7 @@ class _Call:
         return self.lm.chat.line_ends if self.until == "line" else self.lm.chat.turn_ends
 
 
-def _check(
+def check_options(
     max_new_tokens: int,
     temperature: float,
     top_k: int,

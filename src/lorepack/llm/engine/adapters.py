@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from torch import Tensor, nn
 
 from lorepack.lora import Stack
+from lorepack.lora.kinds import parts_of
 from lorepack.lora.site import Site
 
 Run = tuple[int | None, int, int]
@@ -24,6 +25,7 @@ class Company:
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
         self.runs: Sequence[Run] = ()
+        self._factors: dict[tuple[str, int], tuple[Tensor, Tensor, float] | None] = {}
 
     @contextmanager
     def acting(self) -> Iterator[None]:
@@ -38,17 +40,34 @@ class Company:
             for handle in handles:
                 handle.remove()
 
-    def _hook(self, site: Site):  # type: ignore[no-untyped-def]
+    def _hook(self, site: Site) -> Callable[..., Tensor]:
         def add(_: nn.Module, args: tuple[Tensor, ...], out: Tensor) -> Tensor:
             return self.add(site, args[0], out)
 
         return add
 
     def add(self, site: Site, x: Tensor, out: Tensor) -> Tensor:
-        """out (1, N, out) with what each stretch's adapter adds; written in place."""
+        """What each stretch's adapter adds to out ``(1, N, out)``, written in place."""
         for adapter, first, last in self.runs:
             if adapter is None or adapter not in site.slots:
                 continue
-            mine = out[:, first:last]
-            mine.copy_(self.stack._add_one(site, x[:, first:last], mine, adapter))
+            mine = out[0, first:last]
+            plain = self._plain(site, adapter)
+            if plain is not None and mine.dtype == plain[0].dtype:
+                A, B, scale = plain
+                mine.addmm_(x[0, first:last] @ A, B, alpha=scale)
+            else:
+                whole = self.stack._add_one(site, x[:, first:last], mine[None], adapter)
+                mine.copy_(whole[0])
         return out
+
+    def _plain(self, site: Site, adapter: int) -> tuple[Tensor, Tensor, float] | None:
+        """The factors of plain LoRA; None where an adapter does more."""
+        key = site.name, adapter
+        if key not in self._factors:
+            spec, slot = self.stack.specs[adapter], site.slots[adapter]
+            rank = spec.rank_of(site.name)
+            factors = site.A[slot, :, :rank], site.B[slot, :rank], spec.scale_of(site.name)
+            more = parts_of(site, self.stack.specs, adapter)
+            self._factors[key] = None if more else factors
+        return self._factors[key]

@@ -15,7 +15,7 @@ from lorepack.llm.chat import Ends
 from lorepack.llm.decode import Ids, Request
 from lorepack.llm.engine.pool import Pool, Size, Work
 from lorepack.llm.engine.prefixes import Prefixes
-from lorepack.llm.engine.session import Adapters, Session
+from lorepack.llm.engine.session import Adapters, Session, kinds_of
 from lorepack.llm.engine.tree import Tree, grow
 from lorepack.llm.memory import free_bytes, is_shortage
 from lorepack.lora import Stack
@@ -63,7 +63,7 @@ def answers(
         NumericError: logits are NaN.
     """
     session = Session(model, asked.stack if asked.adapters is not None else None)
-    tree = grow(asked.prompts, _WORTH, _FEW)
+    tree = grow(asked.prompts, _WORTH, _FEW, kinds=kinds_of(asked.adapters))
     every = _work(asked, tree)
     prefixes = Prefixes(
         tree,
@@ -81,12 +81,10 @@ def _work(asked: Asked, tree: Tree) -> list[Work]:
     adapters = asked.adapters or [None] * len(asked.prompts)
     depths = np.array([tree.depth(home) for home in range(-1, len(tree.nodes))])[tree.homes + 1]
     homes, cuts, keys = tree.homes.tolist(), depths.tolist(), asked.keys.tolist()
-    found = [
+    return [
         Work(i, asked.prompts[i][cuts[i] :], (adapters[i], homes[i]), keys[i])
         for i in tree.order.tolist()
     ]
-    found.sort(key=lambda one: -1 if one.home[0] is None else one.home[0])
-    return found
 
 
 def _by_length(every: Sequence[Work]) -> list[list[Work]]:

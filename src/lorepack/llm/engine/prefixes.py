@@ -9,6 +9,7 @@ from lorepack.llm.engine.layout import Fresh
 from lorepack.llm.engine.states import Context
 from lorepack.llm.engine.tree import ROOT, Tree
 
+_AHEAD = 2048  # rows whose contexts are made together
 Key = tuple[int | None, int]
 """an adapter and a node of the tree"""
 Compute = Callable[[list[Fresh]], object]
@@ -40,36 +41,35 @@ class Prefixes:
         for (adapter, home), count in Counter(work).items():
             for node in (home, *self._above(home)):
                 self._left[adapter, node] += count
-        self._children: dict[Key, list[int]] = {}
-        for adapter, node in self._left:
-            if node != ROOT:
-                self._children.setdefault((adapter, tree.nodes[node].parent), []).append(node)
+        self._keys = sorted((k for k in self._left if k[1] != ROOT), key=lambda key: key[1])
 
     def get(self, key: Key) -> Context:
-        """The context of a node; computed with its siblings where it is not there."""
+        """The context of a node; computed with those that come next where it is not there."""
         if key not in self._made:
             adapter, node = key
             if node == ROOT:
                 self._made[key] = Context(0, adapter)
             else:
-                parent = self._tree.nodes[node].parent
-                self._make(adapter, node, self.get((adapter, parent)))
+                self.get((adapter, self._tree.nodes[node].parent))
+                self._make(key)
         return self._made[key]
 
-    def _make(self, adapter: int | None, node: int, above: Context) -> None:
-        parent = self._tree.nodes[node].parent
-        others = [n for n in self._children[adapter, parent] if n > node]
+    def _make(self, first: Key) -> None:
+        """A node and those behind it whose parents are there, of the rows that come next."""
         made: list[tuple[Key, Context]] = []
         rows: list[Fresh] = []
-        total = 0
-        for one in (node, *sorted(others)):
-            key, found = (adapter, one), self._tree.nodes[one]
-            if key in self._made or not self._left[key]:
+        tokens = ahead = 0
+        for key in self._keys[self._keys.index(first) :]:
+            adapter, node = key
+            found = self._tree.nodes[node]
+            above = Context(0, adapter) if found.parent == ROOT else None
+            above = self._made.get((adapter, found.parent), above)
+            if key in self._made or not self._left[key] or above is None:
                 continue
             ids = self._prompts[found.example][above.length : found.depth]
-            if rows and total + len(ids) > self.tokens:
+            tokens, ahead = tokens + len(ids), ahead + self._left[key]
+            if rows and (tokens > self.tokens or ahead > _AHEAD):
                 break
-            total += len(ids)
             made.append((key, Context(found.depth, adapter)))
             rows.append(Fresh(ids, above, makes=made[-1][1], wanted=0))
         self._compute(rows)

@@ -12,7 +12,7 @@ from lorepack.errors import InputError
 from lorepack.llm.engine.answers import tokens_of
 from lorepack.llm.engine.layout import Fresh
 from lorepack.llm.engine.prefixes import Key, Prefixes
-from lorepack.llm.engine.session import Adapters, Session
+from lorepack.llm.engine.session import Adapters, Session, kinds_of
 from lorepack.llm.engine.tree import grow
 from lorepack.llm.memory import is_shortage
 from lorepack.lora import Stack
@@ -62,14 +62,15 @@ def scores(
     """
     session = Session(model, stack if adapters is not None else None)
     texts = _texts(starts, ends, adapters)
-    tree = grow([text.ids for text in texts], _WORTH, 2, [text.wanted for text in texts])
+    wanted = [text.wanted for text in texts]
+    kinds = kinds_of([text.adapter for text in texts])
+    tree = grow([text.ids for text in texts], _WORTH, 2, wanted, kinds)
     homes: list[Key] = [
         (text.adapter, int(home)) for text, home in zip(texts, tree.homes, strict=True)
     ]
     tokens = batch_tokens or tokens_of(session.device)
     prefixes = Prefixes(tree, [text.ids for text in texts], homes, session.fresh, tokens)
     order = tree.order.tolist()
-    order.sort(key=lambda i: -1 if texts[i].adapter is None else texts[i].adapter)
     vocabulary = int(model.config.get_text_config(decoder=True).vocab_size)
     own = [len(text.ids) - tree.depth(home) for text, (_, home) in zip(texts, homes, strict=True)]
     while order:

@@ -20,6 +20,11 @@ Adapters = Sequence[int | None]
 """the stack's adapter of each prompt, None for the base"""
 
 
+def kinds_of(adapters: Adapters | None) -> list[int] | None:
+    """Adapters as the numbers of a tree's kinds."""
+    return None if adapters is None else [-1 if a is None else a for a in adapters]
+
+
 class Session:
     """A model and, where prompts name adapters, the stack that holds them.
 

@@ -52,7 +52,13 @@ class Tree:
         return 0 if node == ROOT else self.nodes[node].depth
 
 
-def grow(prompts: Sequence[Ids], worth: int, few: int, kept: Sequence[int] | None = None) -> Tree:
+def grow(
+    prompts: Sequence[Ids],
+    worth: int,
+    few: int,
+    kept: Sequence[int] | None = None,
+    kinds: Sequence[int] | None = None,
+) -> Tree:
     """The tree of the prefixes that save enough.
 
     Args:
@@ -60,6 +66,7 @@ def grow(prompts: Sequence[Ids], worth: int, few: int, kept: Sequence[int] | Non
         worth: least tokens that a node must save: its own tokens times its branches less one.
         few: fewest prompts behind a node.
         kept: how many of its last tokens each prompt keeps for itself, at least 1; 1 when None.
+        kinds: of each prompt, from -1; prompts of two kinds share nothing. One kind when None.
 
     Returns:
         The tree; equal prompts, equal tree.
@@ -67,7 +74,7 @@ def grow(prompts: Sequence[Ids], worth: int, few: int, kept: Sequence[int] | Non
     count = len(prompts)
     lengths = np.fromiter(map(len, prompts), np.int64, count)
     most = lengths - (1 if kept is None else np.asarray(kept, np.int64))  # (n,) may be shared
-    order, common = _sorted(prompts, lengths)
+    order, common = _sorted(prompts, lengths, kinds)
     if count > 1:
         common = np.minimum(common, np.minimum(most[order[1:]], most[order[:-1]]))
     spans = _collapsed(list(_spans(common, count, worth, few)), worth)
@@ -79,15 +86,19 @@ def grow(prompts: Sequence[Ids], worth: int, few: int, kept: Sequence[int] | Non
     return Tree(tuple(nodes), order, homes)
 
 
-def _sorted(prompts: Sequence[Ids], lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Order ``(n,)`` of the prompts, and tokens ``(n - 1,)`` that neighbours in it share."""
+def _sorted(
+    prompts: Sequence[Ids], lengths: np.ndarray, kinds: Sequence[int] | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Order ``(n,)`` of the prompts by kind and tokens, and tokens ``(n - 1,)`` that neighbours in
+    it share."""
     flat = np.fromiter(chain.from_iterable(prompts), np.int64, int(lengths.sum()))
     data, ends = (flat + 1).astype(">u4").tobytes(), 4 * np.cumsum(lengths)
     starts = (ends - 4 * lengths).tolist()
     keys = [data[a:b] for a, b in zip(starts, ends.tolist(), strict=True)]
-    order = np.array(sorted(range(len(keys)), key=lambda i: (keys[i], i)), np.int64)
-    common = [_common(keys[a], keys[b]) for a, b in pairwise(order.tolist())]
-    return order, np.array(common, np.int64)
+    of = [0] * len(keys) if kinds is None else list(kinds)
+    order = sorted(range(len(keys)), key=lambda i: (of[i], keys[i], i))
+    common = [_common(keys[a], keys[b]) if of[a] == of[b] else 0 for a, b in pairwise(order)]
+    return np.array(order, np.int64), np.array(common, np.int64)
 
 
 def _common(one: bytes, other: bytes) -> int:
