@@ -66,7 +66,7 @@ def test_the_models_own_code_and_the_lean_one_agree(family: str) -> None:
 
 def spec(lm: LanguageModel, rank: int, *ends: str, **more: Any) -> AdapterSpec:
     names = [n for n, _ in lm.model.named_modules() if n.endswith(ends)]
-    return AdapterSpec(rank=rank, alpha=2 * rank, targets=tuple(sorted(names)), **more)
+    return AdapterSpec(rank, 2 * rank, False, tuple(sorted(names)), **more)
 
 
 def company(lm: LanguageModel) -> list[AdapterSpec]:
@@ -186,7 +186,9 @@ def test_memory_that_runs_out_halves_and_keeps_what_is_finished(
 ) -> None:
     lm, prompts = tiny_lm("qwen3"), woody()
     expected = generate_ids(lm, prompts, max_new_tokens=6)
-    refused, passes, told = [], [], []
+    refused: list[int] = []
+    passes: list[int] = []
+    told: list[int] = []
 
     def small(_module: object, _args: object, kwargs: dict) -> None:
         passes.append(kwargs["input_ids"].numel())

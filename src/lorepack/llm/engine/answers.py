@@ -117,17 +117,20 @@ def _pooled(
                 if not is_shortage(error):
                     raise
                 work = pool.dropped()
-                if min(size.rows, len(work)) == 1:
+                if session.last is None or session.last.rows == 1:
                     raise _too_small(work[0], request) from error
                 break  # out of the handler: its traceback holds the memory of the pass
             for one, texts in found:
                 yield one.index, texts
         if work:
             del pool
-            prefixes.forget()
+            assert session.last is not None
+            tokens = max(1, session.last.count // 2)
+            if session.last.keeps:
+                rows = min(size.rows, session.last.rows // 2)
+                size = replace(size, rows=rows, most=_GROWTH * rows, tokens=tokens)
+            prefixes.forget(tokens)
             session.release()
-            rows = min(size.rows, len(work)) // 2
-            size = replace(size, rows=rows, most=_GROWTH * rows, tokens=max(1, size.tokens // 2))
 
 
 def _too_small(work: Work, request: Request) -> InputError:

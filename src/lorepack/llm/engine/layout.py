@@ -140,7 +140,8 @@ class Layout:
         ends = np.cumsum(lengths[order])
         begins = np.empty_like(ends)  # (rows,) first token of each row
         begins[order] = ends - lengths[order]
-        self.count = int(ends[-1])
+        self.count, self.rows = int(ends[-1]), len(order)
+        self.keeps = len(going.slots) > 0 or any(row.slot >= 0 for row in fresh)
         of_token = np.repeat(of_row[order], lengths[order])
         self._fill(fresh, going, begins, bases, of_row)
         self.groups = _runs(of_token, lambda number: every[number])

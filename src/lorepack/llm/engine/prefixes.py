@@ -83,9 +83,10 @@ class Prefixes:
             if not self._left[adapter, node]:
                 self._made.pop((adapter, node), None)
 
-    def forget(self) -> None:
-        """Give up all states; they are made again where they are needed."""
+    def forget(self, tokens: int) -> None:
+        """Give up all states; they are made again where they are needed, so many tokens at once."""
         self._made.clear()
+        self.tokens = min(self.tokens, tokens)
 
     def _above(self, node: int) -> list[int]:
         found = []

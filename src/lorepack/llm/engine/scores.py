@@ -89,15 +89,15 @@ def scores(
         except (RuntimeError, MemoryError) as error:
             if not is_shortage(error):
                 raise
-            if len(batch) == 1:
-                raise InputError(
-                    f"out of memory with one text of {len(texts[batch[0]].ids)} tokens"
-                ) from error
+            if session.last is None or session.last.rows == 1:
+                longest = max(len(texts[i].ids) for i in batch)
+                raise InputError(f"out of memory with one text of {longest} tokens") from error
             found = []
-        if not found:
-            prefixes.forget()
+        if not found:  # outside the handler: its traceback would hold the memory of the pass
+            assert session.last is not None
+            tokens = max(1, session.last.count // 2)
+            prefixes.forget(tokens)
             session.release()
-            tokens = max(1, min(tokens, sum(own[i] for i in batch)) // 2)
             continue
         del order[: len(batch)]
         for i in batch:

@@ -36,6 +36,8 @@ class Session:
     def __init__(self, model: Any, stack: Stack | None) -> None:
         self.engine = Model(model)
         self.device = self.engine.device
+        self.last: Layout | None = None
+        """of the latest pass: how much it was, where memory runs out"""
         self._company = None if stack is None else Company(stack)
 
     @contextmanager
@@ -46,6 +48,7 @@ class Session:
 
     def run(self, layout: Layout, slots: Slots | None = None) -> Tensor:
         """The wanted logits ``(W, V)`` of a pass."""
+        self.last = layout
         if self._company is not None:
             self._company.runs = layout.adapters
         return self.engine.run(layout, slots, early=self._company is None)
