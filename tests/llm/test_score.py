@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -129,7 +130,7 @@ def test_each_pair_is_scored_by_its_own_adapter(
     contexts, ends = [[*range(40, 70), 5 + i] for i in range(4)], [[9, 8], [7], [30], [31, 3]]
     adapters = [None, 0, 1]
     if not engine:
-        monkeypatch.setattr("lorepack.llm.score.fits", lambda _: False)
+        monkeypatch.setattr(sys.modules["lorepack.llm.score"], "fits", lambda _: False)
     with stack.attached():
         stack.use(None)
         found = score(
