@@ -40,12 +40,12 @@ def woody(seed: int = 0) -> list[list[int]]:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("budget", [None, 150])
-def test_greedy_is_transformers_greedy(tiny_lm: Models, family: str, budget: int | None) -> None:
+def test_greedy_is_transformers_greedy(tiny_lm: Models, family: str) -> None:
     """Prefixes longer than the windows, mixed lengths, and, by the small budget, refill."""
     lm, prompts = tiny_lm(family), woody()
     assert fits(lm.model)
-    found = generate_ids(lm, prompts, max_new_tokens=NEW, batch_tokens=budget)
+    found = generate_ids(lm, prompts, max_new_tokens=NEW)
+    assert generate_ids(lm, prompts, max_new_tokens=NEW, batch_tokens=150) == found
     identity = compare(lm.model, lm.tokenizer, prompts, [ids for (ids,) in found], NEW)
     assert identity.holds, identity
 
@@ -80,24 +80,23 @@ def company(lm: LanguageModel) -> list[AdapterSpec]:
 
 
 @pytest.mark.parametrize("family", ["llama", "gemma3", "qwen2"])
-@pytest.mark.parametrize("budget", [None, 200])
-def test_every_prompt_is_answered_by_its_own_adapter(family: str, budget: int | None) -> None:
+def test_every_prompt_is_answered_by_its_own_adapter(family: str) -> None:
     """Against PEFT, adapter by adapter; the base's rows are the base's."""
     lm = wrap(tiny(family))
     stack = stack_of(lm.model, company(lm))
-    prompts = woody()[:24]
+    prompts = woody()[:16]
     many = [prompt for prompt in prompts for _ in range(5)]
     adapters: list[int | None] = [None, 0, 1, 2, 3] * len(prompts)
     with stack.attached():
         stack.use(None)
-        found = generate_ids(
-            lm, many, max_new_tokens=8, stack=stack, adapters=adapters, batch_tokens=budget
-        )
+        options: dict[str, Any] = {"max_new_tokens": 6, "stack": stack, "adapters": adapters}
+        found = generate_ids(lm, many, **options)
+        assert generate_ids(lm, many, batch_tokens=200, **options) == found
     assert not lm.model.model.layers[0].mlp.down_proj._forward_hooks
     mine = {a: [f[0] for f, b in zip(found, adapters, strict=True) if a == b] for a in adapters}
     for adapter, answers in mine.items():
         alone = lm.model if adapter is None else in_peft(lm.model, stack, adapter)
-        identity = compare(alone, lm.tokenizer, prompts, answers, 8)
+        identity = compare(alone, lm.tokenizer, prompts, answers, 6)
         assert identity.holds, (adapter, identity)
     assert len({str(answers) for answers in mine.values()}) == 5
 
@@ -192,7 +191,7 @@ def test_memory_that_runs_out_halves_and_keeps_what_is_finished(
 
     def small(_module: object, _args: object, kwargs: dict) -> None:
         passes.append(kwargs["input_ids"].numel())
-        if passes[-1] > 64 or (len(told) > 4 and min(refused) > 64):
+        if passes[-1] > 90 or (len(told) > 4 and min(refused) > 90):
             refused.append(passes[-1])
             raise error
 
