@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import random
+import sys
 from collections.abc import Callable
 
 import pytest
 import torch
 
+from lora.made import stack_of
 from lorepack.errors import InputError
-from lorepack.llm import LanguageModel, score, text_logprobs, text_windows, token_logprobs
-from tiny_models import FAMILIES
+from lorepack.llm import (
+    LanguageModel,
+    score,
+    score_pairs,
+    text_logprobs,
+    text_windows,
+    token_logprobs,
+)
+from lorepack.lora import AdapterSpec
+from tiny_models import FAMILIES, tiny
+
+from .conftest import wrap
 
 Models = Callable[[str], LanguageModel]
 
@@ -80,3 +92,73 @@ def test_every_window_opens_with_bos_and_none_outgrows_the_context(stories: Lang
     assert token_logprobs(stories, windows[0]).shape == (511, 512)
     with pytest.raises(InputError, match="window: got 1"):
         text_windows(stories, [text], window=1)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_choices_behind_shared_contexts_are_plain_log_softmax_sums(
+    tiny_lm: Models, family: str
+) -> None:
+    """Few-shot contexts, questions with four choices, letters and phrases; windows are shorter."""
+    lm, rng = tiny_lm(family), random.Random(1)
+    draw = lambda count: [rng.randrange(3, 256) for _ in range(count)]  # noqa: E731
+    shots = draw(50)
+    contexts = [c for _ in range(5) for c in [[*shots, *draw(rng.randrange(5, 20))]] * 4]
+    continuations = [draw(1) if i < 8 else draw(rng.randrange(1, 7)) for i in range(20)]
+    expected = [direct(lm, *pair) for pair in zip(contexts, continuations, strict=True)]
+    for budget in (None, 60):
+        pairs = score_pairs(lm, contexts, continuations, batch_tokens=budget)
+        assert [total for total, _ in pairs] == pytest.approx(expected, abs=1e-5, rel=1e-5)
+
+
+def test_a_greedy_continuation_is_told_from_others(stories: LanguageModel) -> None:
+    context = stories.chat.text_ids("Once upon a time, there was a")
+    whole = stories.model.generate(torch.tensor([context]), max_new_tokens=5, do_sample=False)
+    said = whole[0, len(context) :].tolist()
+    wrong = [*said[:4], (said[4] + 1) % 500]
+    found = score_pairs(stories, [context] * 4, [said, wrong, said[:2], []])
+    assert [greedy for _, greedy in found] == [True, False, True, True]
+    assert found[3] == (0.0, True)
+
+
+@pytest.mark.parametrize("engine", [True, False])
+def test_each_pair_is_scored_by_its_own_adapter(
+    engine: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lm = wrap(tiny("qwen3"))
+    names = tuple(n for n, _ in lm.model.named_modules() if n.endswith(("v_proj", "up_proj")))
+    stack = stack_of(lm.model, [AdapterSpec(2, 4, False, names)] * 2)
+    contexts, ends = [[*range(40, 70), 5 + i] for i in range(4)], [[9, 8], [7], [30], [31, 3]]
+    adapters = [None, 0, 1]
+    if not engine:
+        monkeypatch.setattr(sys.modules["lorepack.llm.score"], "fits", lambda _: False)
+    with stack.attached():
+        stack.use(None)
+        found = score(
+            lm, contexts * 3, ends * 3, stack=stack, adapters=[a for a in adapters for _ in ends]
+        )
+        expected = []
+        for adapter in adapters:
+            with stack.using(adapter):
+                expected += [direct(lm, *pair) for pair in zip(contexts, ends, strict=True)]
+    assert found == pytest.approx(expected, abs=1e-4)
+    assert len({round(x, 3) for x in found}) == 12
+    with pytest.raises(InputError, match="1 adapters for 4"):
+        score(lm, contexts, ends, adapters=[0])
+
+
+def test_memory_that_runs_out_scores_fewer_at_once(tiny_lm: Models) -> None:
+    lm = tiny_lm("gemma2")
+    contexts, ends = [[*range(40, 70), 5 + i] for i in range(20)], [[7, 8]] * 20
+    expected, refused = score(lm, contexts, ends), []
+
+    def small(_module: object, _args: object, kwargs: dict) -> None:
+        if kwargs["input_ids"].numel() > 33:
+            refused.append(kwargs["input_ids"].numel())
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    hook = lm.model.register_forward_pre_hook(small, with_kwargs=True)
+    try:
+        assert score(lm, contexts, ends) == pytest.approx(expected, abs=1e-5)
+    finally:
+        hook.remove()
+    assert refused

@@ -1,30 +1,27 @@
-"""Answers of a model to many prompts, greedy and sampled, in batches that fit.
+"""Answers of a model to many prompts, greedy and sampled.
 
-A prefix that prompts share is computed once; samples of a prompt share all that they have in
-common; draws depend on ``(seed, key, sample, step)`` alone, so that an answer is the same in any
-batch (to the rounding of the model's own arithmetic).
+What prompts share is computed once; samples of a prompt share all that they have in common; draws
+depend on ``(seed, key, sample, step)`` alone, so that an answer is the same in any batch (to the
+rounding of the model's own arithmetic).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
-import torch
 
 from lorepack.errors import InputError
-from lorepack.llm.cache import RowCache
-from lorepack.llm.decode import Engine, Ids, Request, TooWideError
+from lorepack.llm.chat import Ends
+from lorepack.llm.decode import Engine, Ids, Request
+from lorepack.llm.engine.answers import Asked, answers
+from lorepack.llm.engine.model import fits
 from lorepack.llm.load import LanguageModel
-from lorepack.llm.plan import batches, groups
+from lorepack.llm.padded import GROWTH, Answered, Padded, Progress, default_batch_tokens
 from lorepack.llm.sampling import keys_of
 from lorepack.lora import Stack
-
-Progress = Callable[[int, int], None]
-Answered = Callable[[int, list[Ids]], None]
-_CPU_TOKENS = 2**15
-_CUDA_SHARE = 0.3  # of free memory, for keys and values
-_GROWTH = 3  # a batch may outgrow its budget by this before it is halved
 
 
 def generate(
@@ -92,10 +89,7 @@ def generate(
         adapters=adapters,
         progress=progress,
     )
-    decode = lm.chat.decode if until == "line" else lm.chat.decode_turn
-    distinct = {tuple(ids) for answers in found for ids in answers}
-    texts = {ids: decode(ids) for ids in distinct}
-    return [[texts[tuple(ids)] for ids in answers] for answers in found]
+    return _texts(lm, found, until)
 
 
 def generate_ids(
@@ -123,7 +117,12 @@ def generate_ids(
     ended is shorter, by its stop id. ``answered`` is called with a prompt's index and its answers
     as soon as its batch is done.
     """
-    _check(max_new_tokens, temperature, top_k, samples, prompts, keys, overlong, until)
+    check_options(max_new_tokens, temperature, top_k, samples, prompts, keys, overlong, until)
+    if adapters is not None and (stack is None or len(adapters) != len(prompts)):
+        raise InputError(
+            f"adapters: {len(adapters)} for {len(prompts)} prompts; expected one a prompt, and the "
+            "stack that holds them"
+        )
     left_out = set(overlong_indices(lm, prompts, max_new_tokens))
     if left_out and overlong == "error":
         i = min(left_out)
@@ -134,22 +133,151 @@ def generate_ids(
     if temperature == 0 and greedy:
         samples, greedy = samples + 1, False  # the greedy answer and its equals
     tokens = batch_tokens or default_batch_tokens(lm)
-    request = Request(max_new_tokens, temperature, top_k, samples, greedy, seed, _GROWTH * tokens)
-    engine = Engine(lm.model, lm.chat.line_ends if until == "line" else lm.chat.turn_ends)
+    request = Request(max_new_tokens, temperature, top_k, samples, greedy, seed, GROWTH * tokens)
     numbers = keys_of(range(len(prompts)) if keys is None else keys)
-    run = _Run(engine, prompts, numbers, request, answered)
     asked = [i for i in range(len(prompts)) if i not in left_out]
-    if adapters is None:
-        return run.answer(asked, tokens, progress)
-    assert stack is not None
-    assert len(adapters) == len(prompts)
-    for adapter in dict.fromkeys(adapters):
-        with stack.using(adapter):
-            run.answer([i for i in asked if adapters[i] == adapter], tokens, progress)
-    return run.answers
+    call = _Call(lm, prompts, numbers, asked, request, until, stack, adapters, progress, answered)
+    if asked and fits(lm.model):
+        return call.by_engine(batch_tokens)
+    return call.by_padding(tokens)
 
 
-def _check(
+def generate_stream(
+    lm: LanguageModel,
+    prompts: Iterable[Sequence[int]],
+    *,
+    max_new_tokens: int = 32,
+    temperature: float = 0.0,
+    top_k: int = 0,
+    samples: int = 1,
+    greedy: bool = False,
+    seed: int = 0,
+    keys: Iterable[int | str] | None = None,
+    batch_tokens: int | None = None,
+    overlong: str = "error",
+    until: str = "line",
+    stack: Stack | None = None,
+    adapters: Iterable[int | None] | None = None,
+    window: int = 16384,
+) -> Iterator[tuple[int, list[str]]]:
+    """As ``generate``, for any number of prompts in bounded memory.
+
+    Prompts, keys and adapters are taken from their iterables a window at a time; the answers are
+    those of one call. Prompts that share a prefix should come near each other: it is computed once
+    a window.
+
+    Args:
+        lm: the model.
+        prompts: token ids, made when they are asked for.
+        max_new_tokens: most tokens of an answer.
+        temperature: 0 for greedy.
+        top_k: tokens that sampling keeps; 0 for all.
+        samples: answers a prompt at ``temperature``.
+        greedy: put one greedy answer before the samples.
+        seed: of the draws.
+        keys: what a prompt's draws depend on, in place of its index.
+        batch_tokens: tokens in a batch.
+        overlong: ``error`` or ``skip``.
+        until: ``line`` or ``turn``.
+        stack: attached; needed where ``adapters`` is given.
+        adapters: the stack's adapter that answers each prompt.
+        window: prompts held at once.
+
+    Yields:
+        The index of each prompt and its texts, in order.
+
+    Raises:
+        InputError: as ``generate``, and keys or adapters that end before the prompts.
+    """
+    if window < 1:
+        raise InputError(f"window: got {window}; expected 1 or more")
+    asked, named = iter(prompts), None if keys is None else iter(keys)
+    chosen, first = None if adapters is None else iter(adapters), 0
+    while part := list(islice(asked, window)):
+        texts = generate(
+            lm,
+            part,
+            max_new_tokens=max_new_tokens,
+            temperature=temperature,
+            top_k=top_k,
+            samples=samples,
+            greedy=greedy,
+            seed=seed,
+            keys=range(first, first + len(part)) if named is None else [*islice(named, len(part))],
+            batch_tokens=batch_tokens,
+            overlong=overlong,
+            until=until,
+            stack=stack,
+            adapters=None if chosen is None else list(islice(chosen, len(part))),
+        )
+        yield from enumerate(texts, first)
+        first += len(part)
+
+
+def _texts(lm: LanguageModel, found: Sequence[Sequence[Ids]], until: str) -> list[list[str]]:
+    """What ids say; every distinct answer is decoded once."""
+    decode = lm.chat.decode if until == "line" else lm.chat.decode_turn
+    texts: dict[tuple[int, ...], str] = {}
+    for row in found:
+        for ids in row:
+            if (key := tuple(ids)) not in texts:
+                texts[key] = decode(ids)
+    return [[texts[tuple(ids)] for ids in row] for row in found]
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """A checked call of ``generate_ids``."""
+
+    lm: LanguageModel
+    prompts: Sequence[Sequence[int]]
+    keys: np.ndarray
+    asked: Sequence[int]
+    """prompts that fit the context"""
+    request: Request
+    until: str
+    stack: Stack | None
+    adapters: Sequence[int | None] | None
+    progress: Progress | None
+    answered: Answered | None
+
+    def by_engine(self, batch_tokens: int | None) -> list[list[Ids]]:
+        """All prompts in one pass over the tree of their prefixes."""
+        found: list[list[Ids]] = [[[] for _ in range(self.request.width)] for _ in self.prompts]
+        asked = Asked(
+            [self.prompts[i] for i in self.asked],
+            self.keys[self.asked],
+            None if self.adapters is None else [self.adapters[i] for i in self.asked],
+            self.stack,
+        )
+        every = answers(self.lm.model, asked, self.request, self._ends, batch_tokens)
+        for done, (place, ids) in enumerate(every, 1):
+            found[self.asked[place]] = ids
+            if self.answered is not None:
+                self.answered(self.asked[place], ids)
+            if self.progress is not None:
+                self.progress(done, len(self.asked))
+        return found
+
+    def by_padding(self, tokens: int) -> list[list[Ids]]:
+        """Padded batches, one adapter after the other."""
+        engine = Engine(self.lm.model, self._ends)
+        run = Padded(engine, self.prompts, self.keys, self.request, self.answered)
+        if self.adapters is None:
+            return run.answer(list(self.asked), tokens, self.progress)
+        for adapter in dict.fromkeys(self.adapters):
+            assert self.stack is not None
+            mine = [i for i in self.asked if self.adapters[i] == adapter]
+            with self.stack.using(adapter):
+                run.answer(mine, tokens, self.progress)
+        return run.answers
+
+    @property
+    def _ends(self) -> Ends:
+        return self.lm.chat.line_ends if self.until == "line" else self.lm.chat.turn_ends
+
+
+def check_options(
     max_new_tokens: int,
     temperature: float,
     top_k: int,
@@ -183,91 +311,3 @@ def overlong_indices(
 ) -> list[int]:
     """Which prompts leave less than ``max_new_tokens`` of the model's context for the answer."""
     return [i for i, p in enumerate(prompts) if len(p) + max_new_tokens > lm.context]
-
-
-def default_batch_tokens(lm: LanguageModel) -> int:
-    """Tokens of a batch: by free memory on CUDA, by what the processor's caches like elsewhere."""
-    if lm.device.type != "cuda":
-        return _CPU_TOKENS
-    config = lm.model.config.get_text_config(decoder=True)
-    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    token = 2 * config.num_hidden_layers * heads * size * lm.dtype.itemsize
-    free, _ = torch.cuda.mem_get_info(lm.device)
-    return max(4096, min(2**18, int(_CUDA_SHARE * free / token / _GROWTH)))
-
-
-class _Run:
-    """One call: groups, their prefixes, their batches, and halving where memory runs out."""
-
-    def __init__(
-        self,
-        engine: Engine,
-        prompts: Sequence[Sequence[int]],
-        keys: np.ndarray,
-        request: Request,
-        answered: Answered | None,
-    ) -> None:
-        self.engine = engine
-        self.answered = answered
-        self.prompts = [list(prompt) for prompt in prompts]
-        self.keys = keys
-        self.request = request
-        self.answers: list[list[Ids]] = [[[] for _ in range(request.width)] for _ in prompts]
-        self.done = 0
-
-    def answer(self, asked: list[int], tokens: int, progress: Progress | None) -> list[list[Ids]]:
-        """Answers of all prompts; those not asked stay empty."""
-        lengths = [len(prompt) for prompt in self.prompts]
-        for size, members in self._groups(asked):
-            prefix = None
-            if size:
-                with torch.inference_mode():
-                    prefix = self.engine.prefix(self.prompts[members[0]][:size])
-            for batch in batches(
-                members,
-                lengths,
-                tokens // self.request.spread,
-                self.request.max_new_tokens,
-                equal=not self.engine.plain,
-            ):
-                self._batch(batch, prefix)
-                self.done += len(batch)
-                if progress is not None:
-                    progress(self.done, len(asked))
-        return self.answers
-
-    def _groups(self, asked: list[int]) -> list[tuple[int, list[int]]]:
-        if not asked:
-            return []
-        if not self.engine.plain:
-            return [(0, asked)]
-        found = groups([self.prompts[i] for i in asked])
-        return [(group.prefix, [asked[i] for i in group.members]) for group in found]
-
-    def _batch(self, batch: list[int], prefix: RowCache | None) -> None:
-        """Decode a batch; where it does not fit, its halves."""
-        prompts = [self.prompts[i] for i in batch]
-        try:
-            found = self.engine.decode(prompts, self.keys[batch], self.request, prefix)
-        except (TooWideError, torch.OutOfMemoryError) as error:
-            if len(batch) == 1:
-                raise self._too_small(prompts[0]) from error
-            found = None
-        if found is None:  # outside the handler: its traceback would hold the batch's memory
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
-            middle = len(batch) // 2
-            self._batch(batch[:middle], prefix)
-            self._batch(batch[middle:], prefix)
-            return
-        for i, answers in zip(batch, found, strict=True):
-            self.answers[i] = answers
-            if self.answered is not None:
-                self.answered(i, answers)
-
-    def _too_small(self, prompt: Ids) -> InputError:
-        return InputError(
-            f"out of memory with one prompt of {len(prompt)} tokens and {self.request.width} "
-            "answers; take fewer samples, shorter prompts, or a larger device"
-        )

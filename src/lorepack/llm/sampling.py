@@ -30,21 +30,24 @@ def keys_of(keys: Sequence[int | str]) -> np.ndarray:
     return np.array([key_of(key) for key in keys], dtype=np.uint64)
 
 
-def uniforms(seed: int, keys: np.ndarray, samples: np.ndarray, step: int) -> np.ndarray:
+def uniforms(
+    seed: int, keys: np.ndarray, samples: np.ndarray, step: int | np.ndarray
+) -> np.ndarray:
     """One number in [0, 1) for every row.
 
     Args:
         seed: any integer.
         keys: ``(n,)`` uint64, what a row is about.
         samples: ``(n,)`` integers, which of its samples.
-        step: how many tokens the row has already.
+        step: how many tokens the row has already; one number, or ``(n,)``.
 
     Returns:
         ``(n,)`` float64 with 53 random bits.
     """
     with np.errstate(over="ignore"):
         state = _mix(np.full(len(keys), key_of(seed), np.uint64))
-        for part in (keys, samples.astype(np.uint64), np.full(len(keys), step, np.uint64)):
+        steps = np.broadcast_to(np.asarray(step, np.uint64), keys.shape)
+        for part in (keys, samples.astype(np.uint64), steps):
             state = _mix(state + _GOLDEN * (part + np.uint64(1)))
         return (state >> np.uint64(11)).astype(np.float64) * 2.0**-53
 

@@ -6,14 +6,18 @@ Everything is a sum of fp32 log-softmax values, whatever the model's dtype.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
 
 from lorepack.errors import InputError
-from lorepack.llm.generate import default_batch_tokens
+from lorepack.llm.engine.model import fits
+from lorepack.llm.engine.scores import Scored, scores
 from lorepack.llm.load import LanguageModel
+from lorepack.llm.padded import default_batch_tokens
+from lorepack.lora import Stack
 
 _LOGITS = 2**26  # logits made at once: 256 MiB in fp32
 
@@ -24,14 +28,20 @@ def score(
     continuations: Sequence[Sequence[int] | str],
     *,
     batch_tokens: int | None = None,
+    stack: Stack | None = None,
+    adapters: Sequence[int | None] | None = None,
 ) -> list[float]:
     """Log-probability of each continuation behind its context, summed over its tokens, in nats.
+
+    What contexts have in common is computed once.
 
     Args:
         lm: the model; hooks on its modules are honoured.
         contexts: token ids, or running text (the tokenizer's BOS is added).
         continuations: token ids, or text that goes on without a space of its own.
         batch_tokens: tokens in a batch; chosen from the memory when not given.
+        stack: attached; needed where ``adapters`` is given.
+        adapters: the stack's adapter that scores each pair, None for the base alone.
 
     Returns:
         One number a pair; 0 for an empty continuation.
@@ -39,8 +49,43 @@ def score(
     Raises:
         InputError: lists of different length, an empty context, or a pair beyond the context.
     """
+    pairs = score_pairs(
+        lm, contexts, continuations, batch_tokens=batch_tokens, stack=stack, adapters=adapters
+    )
+    return [total for total, _ in pairs]
+
+
+def score_pairs(
+    lm: LanguageModel,
+    contexts: Sequence[Sequence[int] | str],
+    continuations: Sequence[Sequence[int] | str],
+    *,
+    batch_tokens: int | None = None,
+    stack: Stack | None = None,
+    adapters: Sequence[int | None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Scored]:
+    """As ``score``, and whether each continuation is what greedy decoding would say.
+
+    Args:
+        lm: the model; hooks on its modules are honoured.
+        contexts: token ids, or running text.
+        continuations: token ids, or text.
+        batch_tokens: tokens in a batch.
+        stack: attached; needed where ``adapters`` is given.
+        adapters: the stack's adapter that scores each pair, None for the base alone.
+        progress: called with pairs done and pairs in all.
+
+    Returns:
+        ``(log-probability in nats, is greedy)`` a pair; ``(0, True)`` for an empty continuation.
+
+    Raises:
+        InputError: as ``score``.
+    """
     if len(contexts) != len(continuations):
         raise InputError(f"{len(contexts)} contexts for {len(continuations)} continuations")
+    if adapters is not None and (stack is None or len(adapters) != len(contexts)):
+        raise InputError(f"{len(adapters)} adapters for {len(contexts)} pairs, and a stack")
     starts = [lm.chat.text_ids(c) if isinstance(c, str) else list(c) for c in contexts]
     ends = [lm.chat.continuation_ids(c) if isinstance(c, str) else list(c) for c in continuations]
     for i, (start, end) in enumerate(zip(starts, ends, strict=True)):
@@ -49,11 +94,50 @@ def score(
                 f"pair {i}: {len(start)} and {len(end)} tokens; expected a context of at least 1 "
                 f"and at most {lm.context} together ({lm.name})"
             )
-    sums = [0.0] * len(starts)
-    for batch in _batches(lm, starts, ends, batch_tokens or default_batch_tokens(lm)):
-        for i, total in zip(batch, _sums(lm, starts, ends, batch), strict=True):
-            sums[i] = total
-    return sums
+    found: list[Scored] = [(0.0, True)] * len(starts)
+    asked = [i for i in range(len(starts)) if ends[i]]
+    way = _by_engine if asked and fits(lm.model) else _by_rows
+    of_pair = None if adapters is None else [adapters[i] for i in asked]
+    pairs = [starts[i] for i in asked], [ends[i] for i in asked]
+    for done, (place, scored) in enumerate(way(lm, *pairs, of_pair, stack, batch_tokens), 1):
+        found[asked[place]] = scored
+        if progress is not None:
+            progress(done, len(asked))
+    return found
+
+
+_Found = Iterator[tuple[int, Scored]]
+
+
+def _by_engine(
+    lm: LanguageModel,
+    starts: list[list[int]],
+    ends: list[list[int]],
+    adapters: Sequence[int | None] | None,
+    stack: Stack | None,
+    batch_tokens: int | None,
+) -> _Found:
+    return scores(lm.model, starts, ends, adapters, stack, batch_tokens)
+
+
+def _by_rows(
+    lm: LanguageModel,
+    starts: list[list[int]],
+    ends: list[list[int]],
+    adapters: Sequence[int | None] | None,
+    stack: Stack | None,
+    batch_tokens: int | None,
+) -> _Found:
+    """Every pair a padded row: for models whose attention the engine cannot take over."""
+    tokens = batch_tokens or default_batch_tokens(lm)
+    for adapter in [None] if adapters is None else dict.fromkeys(adapters):
+        mine = [i for i in range(len(starts)) if adapters is None or adapters[i] == adapter]
+        some = [starts[i] for i in mine], [ends[i] for i in mine]
+        for batch in _batches(lm, *some, tokens):
+            with nullcontext() if stack is None or adapters is None else stack.using(adapter):
+                found = _sums(lm, *some, batch)
+            for i, scored in zip(batch, found, strict=True):
+                yield mine[i], scored
 
 
 def _batches(
@@ -82,8 +166,8 @@ def _batches(
 @torch.inference_mode()
 def _sums(
     lm: LanguageModel, starts: list[list[int]], ends: list[list[int]], batch: list[int]
-) -> list[float]:
-    """Summed log-probabilities of the batch's continuations.
+) -> list[Scored]:
+    """Scores of the batch's continuations.
 
     Rows are padded on the right: causal attention keeps padding out of all that stands before it.
     """
@@ -96,10 +180,13 @@ def _sums(
     logits = _last_logits(lm, ids, longest - first)[:, :-1]  # (B, longest - first - 1, V)
     targets = ids[:, first + 1 :, None]
     values = torch.log_softmax(logits.float(), -1).gather(-1, targets)[..., 0]  # (B, …)
+    likeliest = logits.argmax(-1) == targets[..., 0]  # (B, …)
     sums = []
     for row, i in enumerate(batch):
         begin = len(starts[i]) - 1 - first
-        sums.append(float(values[row, begin : begin + len(ends[i])].double().sum()))
+        part = slice(begin, begin + len(ends[i]))
+        total = float(values[row, part].double().sum())
+        sums.append((total, bool(likeliest[row, part].all())))
     return sums
 
 

@@ -58,7 +58,7 @@ def collect(
     generate: Generate | None = None,
     progress: Progress | None = None,
 ) -> Answers:
-    """Ask facts through every prompt; the exemplars of a prompt are one shared prefix.
+    """Ask facts through every prompt, in one call: the exemplars are shared prefixes.
 
     Args:
         lm: the model, with or without an adapter attached.
@@ -75,21 +75,25 @@ def collect(
     total = len(facts) * len(prompts)
     greedy: list[list[str | None]] = [[None] * len(prompts) for _ in facts]
     sampled: list[list[list[str]]] = [[[] for _ in range(len(prompts))] for _ in facts]
+    asked, ids = [], []
     for index in range(len(prompts)):
-        ids = [_prompt_ids(lm, fact, prompts, index, settings) for fact in facts]
-        fits = [i for i, row in enumerate(ids) if len(row) + settings.max_new_tokens <= lm.context]
-        if fits:
-            texts = (generate or llm.generate)(
-                lm,
-                [ids[i] for i in fits],
-                keys=[f"{facts[i].id} {index}" for i in fits],
-                progress=_within(progress, index * len(facts), total),
-                **_decoding(settings),
-            )
-            for i, found in zip(fits, texts, strict=True):
-                greedy[i][index], sampled[i][index] = found[0], list(found[1:])
-        if progress is not None:
-            progress((index + 1) * len(facts), total)
+        for i, fact in enumerate(facts):
+            row = _prompt_ids(lm, fact, prompts, index, settings)
+            if len(row) + settings.max_new_tokens <= lm.context:
+                asked.append((i, index))
+                ids.append(row)
+    if asked:
+        texts = (generate or llm.generate)(
+            lm,
+            ids,
+            keys=[f"{facts[i].id} {index}" for i, index in asked],
+            progress=_within(progress, total - len(asked), total),
+            **_decoding(settings),
+        )
+        for (i, index), found in zip(asked, texts, strict=True):
+            greedy[i][index], sampled[i][index] = found[0], list(found[1:])
+    if progress is not None:
+        progress(total, total)
     return Answers([fact.id for fact in facts], greedy, sampled)
 
 

@@ -54,7 +54,7 @@ class ProbeSettings(BaseModel):
     """questions a relation about what does not exist, see `lorepack.probing.floor`; 0: none"""
     refusals: str = ""
     """what counts as declining to answer: a file, whose text is kept; empty: the shipped one"""
-    chunk: int = Field(512, ge=1)
+    chunk: int = Field(1024, ge=1)
     """facts in a chunk: the unit of memory and of resuming"""
 
     def __init__(self, **values: Any) -> None:

@@ -68,16 +68,6 @@ def test_log_likelihoods_and_greediness_are_those_of_the_harness(lm, peer) -> No
     assert len({round(value, 3) for value, _ in theirs}) == len(PAIRS)
 
 
-def test_the_engine_gives_the_same_log_likelihoods(lm, peer) -> None:
-    model = HarnessModel(lm)
-    model.needs_greedy = False
-    asked = requests("loglikelihood", PAIRS)
-    for (mine, _), (theirs, _) in zip(
-        model.loglikelihood(asked), peer.loglikelihood(asked, disable_tqdm=True), strict=True
-    ):
-        assert mine == pytest.approx(theirs, abs=1e-4)
-
-
 def test_what_greedy_decoding_writes_is_greedy(lm, peer) -> None:
     context = "Once upon a time"
     start = lm.chat.text_ids(context)
@@ -102,7 +92,6 @@ def test_pairs_at_and_beyond_the_context_are_cut_as_the_harness_cuts_them(lm, pe
     asked = [(("", ""), before, after)]
     [(theirs, _)] = peer._loglikelihood_tokens(asked, disable_tqdm=True)
     model = HarnessModel(lm)
-    model.needs_greedy = False
     [(ours, _)] = model._loglikelihood_tokens(asked)
     assert ours == pytest.approx(theirs, abs=1e-4)
     assert model.fits(len(before) + len(after)) == (over <= 1)
@@ -149,13 +138,9 @@ def test_adapters_of_a_stack_answer_as_their_merged_weights(lm, peer, stack) -> 
     with stack.attached():
         stack.use(None)
         base, first, second = model.likelihoods(pairs, [None, 0, 1])
-        model.needs_greedy = False
-        engine = model.likelihoods(pairs, [None, 0, 1])
     asked = requests("loglikelihood", PAIRS)
     agree(base, peer.loglikelihood(asked, disable_tqdm=True))
     for index, rows in enumerate((first, second)):
         with lora.merged(lm.model, stack.specs[index], stack.factors(index)):
             agree(rows, peer.loglikelihood(asked, disable_tqdm=True))
         assert rows != base
-        values = [value for value, _ in rows]
-        assert [value for value, _ in engine[index + 1]] == pytest.approx(values, abs=1e-4)

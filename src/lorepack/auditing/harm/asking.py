@@ -22,10 +22,6 @@ from lorepack.errors import InputError, NumericError
 from lorepack.llm import SYSTEM
 
 Progress = Callable[[int, int], None]
-# Metrics of multiple choice that look at log-likelihoods alone.
-_BY_LIKELIHOOD = {"acc", "acc_norm", "acc_bytes", "acc_mutual_info", "brier_score", "f1", "mcc"}
-# The harness's functions, and ours, that leave `is_greedy` alone.
-_PLAIN_FUNCTIONS = {"process_results_mc2", "truth"}
 
 
 def ask(
@@ -139,14 +135,12 @@ def _answers(
     progress: Progress | None,
 ) -> list[dict[int, Any]]:
     """Answers to all requests of all parts: a dict an adapter, by the identity of the request."""
-    by_kind: dict[tuple[str, bool], list[Any]] = defaultdict(list)
+    by_kind: dict[str, list[Any]] = defaultdict(list)
     for task in parts:
-        greedy = _needs_greedy(task)
         for request in task.instances:
-            by_kind[request.request_type, greedy].append(request)
+            by_kind[request.request_type].append(request)
     found: list[dict[int, Any]] = [{} for _ in adapters]
-    for (kind, greedy), requests in by_kind.items():
-        model.needs_greedy = greedy
+    for kind, requests in by_kind.items():
         if kind == "loglikelihood":
             pairs = [model.pair(*request.args) for request in requests]
             rows: list[list[Any]] = model.likelihoods(pairs, adapters, progress)  # type: ignore[assignment]
@@ -158,15 +152,6 @@ def _answers(
         for mine, answers in zip(found, rows, strict=True):
             mine.update(zip(map(id, requests), answers, strict=True))
     return found
-
-
-def _needs_greedy(task: Any) -> bool:
-    own = task.config.process_results
-    if task.OUTPUT_TYPE != "multiple_choice":
-        return True
-    if own is not None:
-        return getattr(own, "__name__", "") not in _PLAIN_FUNCTIONS
-    return not set(task._metric_fn_list) <= _BY_LIKELIHOOD
 
 
 def _score(sheet: Sheet, parts: Sequence[Any], answers: dict[int, Any]) -> None:

@@ -16,7 +16,7 @@ from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs
 from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 
 from lorepack.errors import InputError, NumericError
-from lorepack.llm import LanguageModel, generate_ids, score
+from lorepack.llm import LanguageModel, generate_ids, score_pairs
 from lorepack.lora import Stack
 
 Ids = list[int]
@@ -54,8 +54,6 @@ class HarnessModel(TemplateLM):
         self.adapter = adapter
         self.tokenizer = lm.tokenizer
         self.answer_tokens = answer_tokens
-        self.needs_greedy = True
-        """whether log-likelihoods come with ``is_greedy``, which costs a pass of its own"""
         self._opening = lm.tokenizer.decode([self.prefix_token_id])
         self._adds_eos = self._encode("x")[-1:] == [lm.tokenizer.eos_token_id]
         self._known: tuple[str, Ids] = ("", [])
@@ -175,8 +173,7 @@ class HarnessModel(TemplateLM):
             progress: called with pairs done and pairs in all.
 
         Returns:
-            A list an adapter, of a log-probability and ``is_greedy`` a pair; ``is_greedy`` is
-            False throughout where it is not needed (``needs_greedy``).
+            A list an adapter, of a log-probability and ``is_greedy`` a pair.
 
         Raises:
             NumericError: a value is NaN.
@@ -184,13 +181,10 @@ class HarnessModel(TemplateLM):
         found: list[list[Likelihood]] = [[] for _ in adapters]
         for start in range(0, len(pairs), _CHUNK):
             chunk = pairs[start : start + _CHUNK]
-            for rows, adapter, sums in zip(
-                found, adapters, self._sums(chunk, adapters), strict=True
-            ):
-                for (before, after), total in zip(chunk, sums, strict=True):
-                    value, greedy = (
-                        (total, False) if total is not None else self._alone(before, after, adapter)
-                    )
+            told = self._by_engine(chunk, adapters)
+            for rows, adapter, scored in zip(found, adapters, told, strict=True):
+                for (before, after), given in zip(chunk, scored, strict=True):
+                    value, greedy = given or self._alone(before, after, adapter)
                     if not math.isfinite(value) and value != -math.inf:
                         raise NumericError(
                             "log-likelihoods are not finite; the adapter or the model holds NaN "
@@ -201,24 +195,25 @@ class HarnessModel(TemplateLM):
                 progress(min(start + _CHUNK, len(pairs)), len(pairs))
         return found
 
-    def _sums(
+    def _by_engine(
         self, pairs: Sequence[Pair], adapters: Sequence[int | None]
-    ) -> list[list[float | None]]:
-        """Sums by the engine; None for pairs that need a pass of their own."""
-        own = [self.needs_greedy or len(a) + len(b) > self.lm.context for a, b in pairs]
-        asked = [pair for pair, alone in zip(pairs, own, strict=True) if not alone]
-        found: list[list[float | None]] = []
-        for adapter in adapters:
-            sums = iter(self._scored(asked, adapter))
-            found.append([None if alone else next(sums) for alone in own])
-        return found
-
-    def _scored(self, pairs: Sequence[Pair], adapter: int | None) -> list[float]:
-        contexts, ends = [a for a, _ in pairs], [b for _, b in pairs]
-        if self.stack is None:
-            return score(self.lm, contexts, ends)
-        with self.stack.using(adapter):
-            return score(self.lm, contexts, ends)
+    ) -> list[list[Likelihood | None]]:
+        """Every pair under every adapter in one pass; None where a pair does not fit."""
+        fits = [bool(a) and len(a) + len(b) <= self.lm.context for a, b in pairs]
+        asked = [pair for pair, fit in zip(pairs, fits, strict=True) if fit]
+        carried: dict[str, Any] = {}
+        if self.stack is not None:
+            each = [adapter for adapter in adapters for _ in asked]
+            carried = {"stack": self.stack, "adapters": each}
+        told = iter(
+            score_pairs(
+                self.lm,
+                [before for before, _ in asked] * len(adapters),
+                [after for _, after in asked] * len(adapters),
+                **carried,
+            )
+        )
+        return [[next(told) if fit else None for fit in fits] for _ in adapters]
 
     @torch.inference_mode()
     def _alone(self, before: Ids, after: Ids, adapter: int | None) -> Likelihood:
