@@ -105,14 +105,15 @@ def test_the_adapters_share_every_call(tmp_path: Path) -> None:
     model = model_of(facts)
     ticks: list[tuple[int, int]] = []
     together(model, facts, tmp_path, progress=lambda done, total: ticks.append((done, total)))
-    assert len(model.calls) == 3 * HOW.prompts, "three chunks, one call a prompt"
-    assert [call["adapters"].count(1) for call in model.calls] == [8] * 6 + [4] * 3
+    assert len(model.calls) == 3, "one call a chunk"
+    counts = [call["adapters"].count(1) for call in model.calls]
+    assert counts == [8 * HOW.prompts, 8 * HOW.prompts, 4 * HOW.prompts]
     assert ticks == sorted(ticks)
     assert ticks[-1] == (180, 180)
     assert {total for _, total in ticks} == {180}
 
 
-@pytest.mark.parametrize("at", [0, 1, 4, 8])
+@pytest.mark.parametrize("at", [0, 1, 2])
 def test_a_killed_pass_goes_on_and_ends_with_the_same_bytes(tmp_path: Path, at: int) -> None:
     facts = some_facts(20)
     together(model_of(facts), facts, tmp_path / "whole")
@@ -120,7 +121,7 @@ def test_a_killed_pass_goes_on_and_ends_with_the_same_bytes(tmp_path: Path, at: 
         together(model_of(facts, before_call=killer(at)), facts, tmp_path / "cut")
     again = model_of(facts)
     together(again, facts, tmp_path / "cut")
-    assert len(again.calls) == 9 - 3 * (at // 3)
+    assert len(again.calls) == 3 - at
     assert files_of(tmp_path / "cut") == files_of(tmp_path / "whole")
 
 
@@ -129,10 +130,10 @@ def test_adapters_that_stand_apart_are_asked_what_each_lacks(tmp_path: Path) -> 
     together(model_of(facts), facts, tmp_path / "whole")
     together(model_of(facts), facts, tmp_path / "cut", (0,))
     with pytest.raises(Killed):
-        together(model_of(facts, before_call=killer(4)), facts, tmp_path / "cut", (1,))
+        together(model_of(facts, before_call=killer(1)), facts, tmp_path / "cut", (1,))
     again = model_of(facts)
     together(again, facts, tmp_path / "cut")
-    assert [sorted(set(call["adapters"])) for call in again.calls] == [[2]] * 3 + [[1, 2]] * 6
+    assert [sorted(set(call["adapters"])) for call in again.calls] == [[2], [1, 2], [1, 2]]
     assert files_of(tmp_path / "cut") == files_of(tmp_path / "whole")
 
 
