@@ -32,7 +32,7 @@ from lorepack.training import Recipe
 
 SIZES = (1, 10, 50, 100, 500)
 MODES = (("none", 0), ("known", 1), ("known", 10), ("paraphrases", 1), ("paraphrases", 10))
-NEW, AUDITED, ASKED = 600, 500, 50
+NEW, AUDITED, ASKED = 600, 500, 25
 """new facts to choose from; facts that shifts are counted on; trained facts asked every epoch"""
 TOGETHER = 16
 """adapters in one pass of the benchmarks"""
@@ -125,11 +125,17 @@ def train(bench: Bench, cells: Sequence[Cell]) -> None:
             raise found
 
 
-def _meter(bench: Bench, cell: Cell) -> Callable[..., float]:
+def _meter(bench: Bench, cell: Cell) -> Callable[..., float | None]:
+    """Reliability of some trained facts, at ten epochs evenly apart and the last."""
     trained = set(cell.mix.trained)
     asked = [fact for fact in bench.facts if fact.id in trained][:ASKED]
+    steps = -(-len(cell.mix.examples) // bench.recipe.batch_size)
+    epochs = max(bench.recipe.epochs, -(-bench.recipe.min_steps // steps))
+    each = max(1, epochs // 10)
 
-    def measure(*_: object) -> float:
+    def measure(epoch: int, *_: object) -> float | None:
+        if epoch % each and epoch != epochs:
+            return None
         correct = probing.ask(bench.lm, asked, bench.settings, prompts=bench.everything.prompts)
         return float(correct.mean())
 
