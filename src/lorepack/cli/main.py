@@ -26,12 +26,15 @@ VERBS = {
     "pack": "write facts into an adapter: probe, mix, train, audit, report",
     "train": "many adapters together, by a file of jobs",
     "audit": "what did an adapter learn, and what did it cost?",
+    "capacity": "how many bits does an adapter store?",
     "report": "write a run's report and model card again",
     "models": "which models are at hand, and what they need",
     "completion": "print the shell completion script",
 }
 
-RESUMED = frozenset({"demo", "synthesize", "paraphrase", "probe", "pack", "train", "audit"})
+RESUMED = frozenset(
+    {"demo", "synthesize", "paraphrase", "probe", "pack", "train", "audit", "capacity"}
+)
 """verbs that go on where they were stopped"""
 
 HEEDS_TERM = frozenset({"demo", "pack", "train"})
