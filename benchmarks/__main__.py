@@ -7,6 +7,7 @@ import sys
 
 NAMES = (
     "dbpedia-import",
+    "dense",
     "given-gates",
     "packed-distillation",
     "packed-scaling",
