@@ -161,7 +161,8 @@ def test_only_verbs_that_go_on_promise_it(verb, monkeypatch, capsys):
     monkeypatch.setattr(cli, "main", stopped)
     with pytest.raises(SystemExit) as ending:
         main()
-    goes_on = verb in {"demo", "synthesize", "paraphrase", "probe", "pack", "train", "audit"}
+    resumed = {"demo", "synthesize", "paraphrase", "probe", "pack", "train", "audit", "capacity"}
+    goes_on = verb in resumed
     assert ending.value.code == 130
     assert ("the same command goes on" in capsys.readouterr().err) == goes_on
 

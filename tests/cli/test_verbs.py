@@ -82,6 +82,7 @@ COMMANDS = {
         {*FIGURES, "out"},
     ),
     "audit --run": ("run", {*FIGURES, "report", "adapter"}),
+    "capacity probe": ("run", {"bits", "bits_a_parameter", "false_recall", "recalled"}),
     "report --run": ("run", {"report", "card"}),
     "models": ("", {"models"}),
     "completion": ("bash", {"shell", "script"}),
