@@ -8,6 +8,7 @@ import sys
 NAMES = (
     "audit-many",
     "dbpedia-import",
+    "dense",
     "given-gates",
     "packed-distillation",
     "packed-scaling",

@@ -163,6 +163,7 @@ def test_only_verbs_that_go_on_promise_it(verb, monkeypatch, capsys):
         main()
     goes_on = verb in {
         "demo", "synthesize", "paraphrase", "probe", "pack", "train", "tune", "audit", "harm",
+        "capacity",
     }  # fmt: skip
     assert ending.value.code == 130
     assert ("the same command goes on" in capsys.readouterr().err) == goes_on

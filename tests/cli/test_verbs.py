@@ -91,6 +91,7 @@ COMMANDS = {
         {"tool", "version", "model", "tasks", "out", "notes"},
     ),
     "harm --run": ("run --task world-truth --limit 3", {"tool", "version", "model", "tasks"}),
+    "capacity probe": ("run", {"bits", "bits_a_parameter", "false_recall", "recalled"}),
     "report --run": ("run", {"report", "card"}),
     "models": ("", {"models"}),
     "completion": ("bash", {"shell", "script"}),

@@ -32,18 +32,27 @@ def stack() -> Stack:
     ),
     decay=st.floats(0, 0.5),
     limit=st.none() | st.floats(1e-2, 10),
+    beta2=st.sampled_from([(0.999, 0.999), (0.9, 0.99), (0.0, 0.95)]),
 )
 def test_steps_clips_and_pauses_equal_torchs(
-    lrs: list[tuple[float | None, float | None]], decay: float, limit: float | None
+    lrs: list[tuple[float | None, float | None]],
+    decay: float,
+    limit: float | None,
+    beta2: tuple[float, float],
 ) -> None:
     ours = stack()
-    optimizer = AdamW(ours, [decay, 0.0])
+    optimizer = AdamW(ours, [decay, 0.0], beta2=beta2)
     alone = [
         {name: [h.clone().requires_grad_() for h in pair] for name, pair in ours.factors(i).items()}
         for i in (0, 1)
     ]
     peers = [
-        torch.optim.AdamW([h for p in alone[i].values() for h in p], lr=1.0, weight_decay=d)
+        torch.optim.AdamW(
+            [h for p in alone[i].values() for h in p],
+            lr=1.0,
+            weight_decay=d,
+            betas=(0.9, beta2[i]),
+        )
         for i, d in ((0, decay), (1, 0.0))
     ]
     draw = torch.Generator().manual_seed(1)

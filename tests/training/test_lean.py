@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from lorepack.lora import AdapterSpec, Stack
 from lorepack.training import Example, lean
 from lorepack.training.cross_entropy import cross_entropy
-from lorepack.training.lean import gate
+from lorepack.training.lean import gate, picked
 from lorepack.training.lean.attention import Attention
 from lorepack.training.lean.norm import NormBeside
 from lorepack.training.outputs import outputs_at
@@ -77,6 +77,24 @@ def test_logits_and_gradients_are_the_models(
 ) -> None:
     model = tiny(family)
     require_same(model, stack_of(model), rows_of(owners, share))
+
+
+@pytest.mark.parametrize("prefixes", [(2, 2, 2), (9, 9, 9), (1, 6, 3)], ids=str)
+@pytest.mark.parametrize("worth", [0.0, 10.0])
+def test_examples_attend_alike_picked_out_of_their_rows_or_not(
+    monkeypatch: pytest.MonkeyPatch, worth: float, prefixes: tuple[int, ...]
+) -> None:
+    monkeypatch.setattr(picked, "WORTH", worth)
+    model, chosen = tiny("llama"), []
+    for owner, length in enumerate(prefixes):
+        step = [e for e in made(5, seed=owner) if len(e.ids) <= 14]
+        begun = tuple(range(20, 20 + length))
+        step = [Example(begun + e.ids, length + e.answer_start, e.fact_id) for e in step]
+        chosen += [(owner, False, row) for row in split(step, True)]
+    rows = lay_out(chosen, 0)
+    turn = torch.ones(*rows.places.shape, 1, 8), torch.zeros(*rows.places.shape, 1, 8)
+    assert (picked.picked(rows, turn) is None) == (worth == 0)
+    require_same(model, stack_of(model), rows)
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "dropout": st.floats(0, 0.99),
     "lr": st.floats(1e-9, 1.0),
     "schedule": st.sampled_from(["linear", "cosine", "constant"]),
+    "beta2": st.floats(0, 0.9999),
     "clip": st.none() | st.floats(1e-3, 10),
     "early_stop_reliability": st.none() | st.floats(0, 1),
     "overlong": st.sampled_from(["error", "cut", "drop"]),
@@ -42,6 +43,13 @@ def test_the_paper_preset_is_the_published_recipe() -> None:
 
 def test_the_recommended_preset_loads() -> None:
     assert Recipe.named("recommended").loss == "answer"
+
+
+def test_the_dense_preset_takes_every_linear_layer_and_answers_alone() -> None:
+    dense = Recipe.named("dense")
+    assert (dense.rank, dense.targets, dense.loss) == (2, ("all-linear",), "answer")
+    assert (dense.dropout, dense.weight_decay, dense.schedule) == (0, 0, "linear")
+    assert dense.warmup_steps > 0
 
 
 @given(changes=st.fixed_dictionaries({}, optional=VALUES))

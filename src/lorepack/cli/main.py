@@ -29,13 +29,25 @@ VERBS = {
     "tune": "weaken an adapter until it keeps to a budget for harm",
     "audit": "what did an adapter learn, and what did it cost?",
     "harm": "what did adapters cost on benchmarks?",
+    "capacity": "how many bits does an adapter store?",
     "report": "write a run's report and model card again",
     "models": "which models are at hand, and what they need",
     "completion": "print the shell completion script",
 }
 
 RESUMED = frozenset(
-    {"demo", "synthesize", "paraphrase", "probe", "pack", "train", "tune", "audit", "harm"}
+    {
+        "demo",
+        "synthesize",
+        "paraphrase",
+        "probe",
+        "pack",
+        "train",
+        "tune",
+        "audit",
+        "harm",
+        "capacity",
+    }
 )
 """verbs that go on where they were stopped"""
 

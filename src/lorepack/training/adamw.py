@@ -27,6 +27,7 @@ class AdamW:
             (LoRA+, Hayou et al. 2024, arXiv 2402.12354); None for 1.
         trains: of each adapter, which factors are trained; None for both.
         betas: decay of the two moments.
+        beta2: of each adapter, decay of the second moment, in place of that in ``betas``.
         eps: added to the root of the second moment.
     """
 
@@ -38,13 +39,15 @@ class AdamW:
         trains: Sequence[Trains] | None = None,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
+        beta2: Sequence[float] | None = None,
     ) -> None:
         assert len(weight_decay) == len(stack)
         self.stack = stack
         self.weight_decay = tuple(weight_decay)
         self.ratios = tuple(ratios or (1.0,) * len(stack))
         self.trains = tuple(trains or ("both",) * len(stack))
-        self.betas, self.eps = betas, eps
+        self.beta1, self.eps = betas[0], eps
+        self.beta2 = tuple(beta2 or (betas[1],) * len(stack))
         self.counts = [0] * len(stack)
         """steps that each adapter has taken"""
         self.moments: dict[str, Tensor] = {}
@@ -166,10 +169,15 @@ class AdamW:
         def column(value: Callable[[int], float]) -> Tensor:
             return _column(factor, [value(i) for i in adapters])
 
-        beta1, beta2 = self.betas
+        beta1, beta2 = self.beta1, self.beta2
         first.lerp_(grad, 1 - beta1)
-        second.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
-        root = second.sqrt().div_(column(lambda i: (1 - beta2 ** self.counts[i]) ** 0.5))
+        if len({beta2[i] for i in adapters}) == 1:
+            kept = beta2[adapters[0]]
+            second.mul_(kept).addcmul_(grad, grad, value=1 - kept)
+        else:
+            second.mul_(column(lambda i: beta2[i]))
+            second.addcmul_(grad, grad * column(lambda i: 1 - beta2[i]))
+        root = second.sqrt().div_(column(lambda i: (1 - beta2[i] ** self.counts[i]) ** 0.5))
         root.add_(self.eps)
         if any(self.weight_decay[i] for i in adapters):
             factor.mul_(column(lambda i: 1 - (lrs[i] or 0.0) * self.weight_decay[i]))

@@ -30,6 +30,7 @@ def optimizer_of(
         [job.recipe.weight_decay for job in jobs],
         ratios=[job.recipe.lora_plus for job in jobs],
         trains=[job.recipe.trains for job in jobs],
+        beta2=[job.recipe.beta2 for job in jobs],
     )
 
 

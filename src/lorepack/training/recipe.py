@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from lorepack import files
 from lorepack.errors import InputError, NotFoundError, suggest
 
-PRESETS = ("paper", "recommended")
+PRESETS = ("paper", "recommended", "dense")
 
 
 def _parts(value: Any) -> Any:
@@ -59,6 +59,8 @@ class Recipe(BaseModel):
     batch_size: int = Field(ge=1)
     """examples a step"""
     weight_decay: float = Field(0.0, ge=0)
+    beta2: float = Field(0.999, ge=0, lt=1)
+    """decay of AdamW's second moment a step"""
     clip: float | None = Field(1.0, gt=0)
     """largest gradient norm; None for no limit"""
     max_length: int = Field(1024, ge=2)

@@ -25,7 +25,7 @@ from lorepack.training.batches import Example
 
 MOST = 192
 """tokens of a row that examples share, about: attention in longer ones costs more than it saves"""
-_PREFIX, _PADDING = 0, -1  # segments; an example's is its number in the row, from 1
+PREFIX, _PADDING = 0, -1  # segments; an example's is its number in the row, from 1
 _BY_PLACE_IN_ROW = frozenset({"bloom", "falcon", "mamba", "mamba2", "mpt", "rwkv"})
 
 
@@ -190,7 +190,7 @@ def visible(segments: Tensor) -> Tensor:
     mine, other = segments[:, :, None], segments[:, None, :]
     length = segments.shape[1]
     before = torch.ones(length, length, dtype=torch.bool, device=segments.device).tril()
-    return (((mine == other) | ((other == _PREFIX) & (mine != _PADDING))) & before)[:, None]
+    return (((mine == other) | ((other == PREFIX) & (mine != _PADDING))) & before)[:, None]
 
 
 @dataclass
@@ -209,7 +209,7 @@ class _Row:
 def _row(examples: Sequence[Example], whole: bool) -> _Row:
     shared = common(examples) if len(examples) > 1 else 0
     prefix = list(examples[0].ids[:shared])
-    row = _Row(prefix, list(range(shared)), [_PREFIX] * shared, [], shared, [])
+    row = _Row(prefix, list(range(shared)), [PREFIX] * shared, [], shared, [])
     for number, example in enumerate(examples, 1):
         offset = len(row.ids) - shared
         first = 1 if whole else max(1, example.answer_start)

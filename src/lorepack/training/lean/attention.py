@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 
+CACHED = 2**18
+"""scores that are computed at once"""
 _Turn = tuple[Tensor, Tensor]
 """cos and sin, (n, T, 1, D)"""
 
@@ -39,10 +42,12 @@ class Attention(torch.autograd.Function):
         v = _repeated(value.transpose(1, 2).contiguous(), heads)
         weights = q.new_empty(count, heads, asking, key.shape[1])
         out = torch.empty_like(q)
-        for row in range(count):  # the scores of a row stay in the cache
-            mine = torch.bmm(q[row], k[row].transpose(1, 2), out=weights[row])
-            torch.softmax(mine.add_(hidden[row]), -1, out=mine)
-            torch.bmm(mine, v[row], out=out[row])
+        for part in _parts(weights):
+            mine, over = weights[part].flatten(0, 1), hidden[part, None]  # (m H, Q, T)
+            torch.bmm(q[part].flatten(0, 1), k[part].flatten(0, 1).transpose(1, 2), out=mine)
+            weights[part].add_(over)
+            torch.softmax(mine, -1, out=mine)
+            torch.bmm(mine, v[part].flatten(0, 1), out=out[part].flatten(0, 1))
         ctx.turns, ctx.scale, ctx.groups = turns, scale, key.shape[2]
         ctx.save_for_backward(q, k, v, weights)
         return out.transpose(1, 2).reshape(count * asking, -1)
@@ -54,17 +59,24 @@ class Attention(torch.autograd.Function):
         count, _, asking, width = q.shape
         grad = grad.view(count, asking, -1, width).transpose(1, 2).contiguous()  # (n, H, Q, D)
         dq, dk, dv = torch.empty_like(q), torch.empty_like(k), torch.empty_like(v)
-        dmine = torch.empty_like(weights[0])
-        for row in range(count):
-            mine = weights[row]
-            torch.bmm(mine.transpose(1, 2), grad[row], out=dv[row])
-            torch.bmm(grad[row], v[row].transpose(1, 2), out=dmine)
+        for part in _parts(weights):
+            mine, *of = (x[part].flatten(0, 1) for x in (weights, grad, q, k, v, dq, dk, dv))
+            mine_grad, mine_q, mine_k, mine_v, into_q, into_k, into_v = of
+            torch.bmm(mine.transpose(1, 2), mine_grad, out=into_v)
+            dmine = torch.bmm(mine_grad, mine_v.transpose(1, 2))
             dscores = torch._softmax_backward_data(dmine, mine, -1, mine.dtype)
-            torch.bmm(dscores, k[row], out=dq[row])
-            torch.bmm(dscores.transpose(1, 2), q[row], out=dk[row])
+            torch.bmm(dscores, mine_k, out=into_q)
+            torch.bmm(dscores.transpose(1, 2), mine_q, out=into_k)
         dquery = _turned_back(dq, cos * ctx.scale, sin * ctx.scale)
         dkey = _turned_back(_summed(dk, ctx.groups), *of_keys)
         return dquery, dkey, _summed(dv, ctx.groups).transpose(1, 2), None, None, None
+
+
+def _parts(weights: Tensor) -> Iterator[slice]:
+    """Rows of ``weights`` (n, H, Q, T) whose scores stay in the cache together."""
+    step = max(1, CACHED // weights[0].numel())
+    for start in range(0, len(weights), step):
+        yield slice(start, start + step)
 
 
 def _turned(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

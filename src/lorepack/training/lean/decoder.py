@@ -23,6 +23,7 @@ from lorepack.training.lean.attention import Attention
 from lorepack.training.lean.gate import Gated
 from lorepack.training.lean.linear import Company, linears
 from lorepack.training.lean.norm import NormBeside
+from lorepack.training.lean.picked import Picked, picked
 from lorepack.training.outputs import by_row, outputs_at
 from lorepack.training.rows import Rows, visible
 
@@ -97,6 +98,8 @@ class _Pass:
     """cos and sin of the places, (n, T, 1, D)"""
     hidden: Tensor
     """(n, T, T), added to scores: 0, or -inf where a token must not look"""
+    picked: Picked | None
+    """how examples attend one by one, where that is quicker"""
 
 
 def logits(model: Any, stack: Stack, rows: Rows) -> Tensor:
@@ -110,10 +113,12 @@ def logits(model: Any, stack: Stack, rows: Rows) -> Tensor:
     inner = model.model
     hidden = inner.embed_tokens(rows.input_ids)  # (n, T, d)
     cos, sin = inner.rotary_emb(hidden, rows.places)
+    turn = cos[:, :, None], sin[:, :, None]
     given = _Pass(
         Company(stack, rows.owners),
-        (cos[:, :, None], sin[:, :, None]),
+        turn,
         torch.zeros((), dtype=hidden.dtype).where(visible(rows.segments)[:, 0], -torch.inf),
+        picked(rows, turn),
     )
     x = hidden.flatten(0, 1)  # (N, d), N = n T
     last = len(inner.layers) - 1
@@ -162,6 +167,8 @@ def _attended(
     )  # (n, T, H, D)
     if hasattr(attention, "q_norm"):
         query, key = _normed(attention.q_norm, query)[0], _normed(attention.k_norm, key)[0]
+    if asking is None and given.picked is not None:
+        return given.picked.attended(query, key, value, attention.scaling), x
     turns = (turn, given.turn)
     return Attention.apply(query, key, value, turns, hidden, attention.scaling), x
 
