@@ -100,6 +100,7 @@ def run(
         for one in started:
             one.process.kill()
             one.process.join()
+            one.process.close()
             one.pipe.close()
 
 

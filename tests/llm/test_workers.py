@@ -6,9 +6,7 @@ import importlib
 import multiprocessing
 import os
 import signal
-import subprocess
 import sys
-import textwrap
 import threading
 import time
 from collections.abc import Iterator
@@ -237,51 +235,43 @@ def test_processes_count_on_their_share_of_the_memory() -> None:
     assert share < 0.4 * whole
 
 
-SLOW = """
-    import sys, time, torch
-    sys.path[:0] = [{tests!r}]
-    from llm.conftest import wrap
-    from tiny_models import tiny
-    from lorepack import llm
-    from lorepack.llm import workers
-    torch.get_num_threads = lambda: 2
-    workers.WORTH = 0
-    lm = wrap(tiny("gemma3"))
-    llm.generate(lm, [[70, 71]] * 9, max_new_tokens=1)
-    lm.model.register_forward_pre_hook(lambda *_: (print("on", flush=True), time.sleep(60)))
-    llm.generate(lm, [[70 + i] for i in range(20)])
-"""
+def slow(lm: LanguageModel, pipe: int, errors: Path) -> None:
+    """A program of its own session, whose forks say that they are at work and never end."""
+    os.setsid()
+    os.dup2(os.open(errors, os.O_WRONLY | os.O_CREAT), 2)
+    sys.stderr = os.fdopen(2, "w")
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    in_children(lm.model, lambda: (os.write(pipe, b"on"), time.sleep(60)))
+    generate(lm, woody())
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_who_is_interrupted_leaves_no_process_behind(number: signal.Signals) -> None:
+def test_who_is_interrupted_leaves_no_process_behind(
+    number: signal.Signals, forked: list[int], tmp_path: Path
+) -> None:
     """Signals reach the whole group, as Ctrl-C does, except a kill."""
-    tests = str(Path(__file__).parents[1])
-    program = textwrap.dedent(SLOW).format(tests=tests)
-    process = subprocess.Popen(
-        [sys.executable, "-c", program],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    assert process.stdout is not None
-    assert process.stderr is not None
-    assert [process.stdout.readline() for _ in range(2)] == ["on\n"] * 2
+    lm, errors = wrap(tiny("gemma3")), tmp_path / "errors"
+    generate(lm, woody()[:4], max_new_tokens=1)
+    ours, theirs = os.pipe()
+    context = multiprocessing.get_context("fork")
+    program = context.Process(target=slow, args=(lm, theirs, errors))
+    program.start()
+    os.close(theirs)
+    assert [os.read(ours, 2) for _ in range(2)] == [b"on"] * 2
+    assert program.pid is not None
     if number == signal.SIGKILL:
-        process.kill()
+        program.kill()
     else:
-        os.killpg(process.pid, number)
-    process.wait(20)
-    said = process.stderr.read()  # ends when the last process that holds it does
-    assert said.count("Traceback") == (1 if number == signal.SIGINT else 0), said
-    for _ in range(50):
-        try:
-            os.killpg(process.pid, 0)
-        except ProcessLookupError:
-            return
-        time.sleep(0.1)
-    pytest.fail("a process is left behind")
+        os.killpg(program.pid, number)
+    program.join(10)
+    assert program.exitcode == (1 if number == signal.SIGINT else -number)
+    assert os.read(ours, 2) == b""  # the last process that could write is gone
+    os.close(ours)
+    said = errors.read_text()
+    assert said.count("Traceback") == (number == signal.SIGINT), said
+    with pytest.raises(ProcessLookupError):
+        os.killpg(program.pid, 0)
 
 
 @given(
