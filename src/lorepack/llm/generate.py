@@ -14,6 +14,7 @@ from itertools import islice
 import numpy as np
 
 from lorepack.errors import InputError
+from lorepack.llm import workers
 from lorepack.llm.chat import Ends
 from lorepack.llm.decode import Engine, Ids, Request
 from lorepack.llm.engine.answers import Asked, answers
@@ -22,6 +23,9 @@ from lorepack.llm.load import LanguageModel
 from lorepack.llm.padded import GROWTH, Answered, Padded, Progress, default_batch_tokens
 from lorepack.llm.sampling import keys_of
 from lorepack.lora import Stack
+
+_LINE = 8
+"""tokens of an answer of one line, about"""
 
 
 def generate(
@@ -136,10 +140,22 @@ def generate_ids(
     request = Request(max_new_tokens, temperature, top_k, samples, greedy, seed, GROWTH * tokens)
     numbers = keys_of(range(len(prompts)) if keys is None else keys)
     asked = [i for i in range(len(prompts)) if i not in left_out]
-    call = _Call(lm, prompts, numbers, asked, request, until, stack, adapters, progress, answered)
-    if asked and fits(lm.model):
-        return call.by_engine(batch_tokens)
-    return call.by_padding(tokens)
+    call = _Call(lm, prompts, numbers, request, until, stack, adapters, batch_tokens)
+    found: list[list[Ids]] = [[[] for _ in range(request.width)] for _ in prompts]
+    done = 0
+
+    def hear(index: int, ids: list[Ids]) -> None:
+        nonlocal done
+        found[index], done = ids, done + 1
+        if answered is not None:
+            answered(index, ids)
+        if progress is not None:
+            progress(done, len(asked))
+
+    if asked:
+        engine = fits(lm.model)  # known before any fork
+        workers.carry(call.parts(asked), call.by_engine if engine else call.by_padding, hear)
+    return found
 
 
 def generate_stream(
@@ -232,45 +248,53 @@ class _Call:
     lm: LanguageModel
     prompts: Sequence[Sequence[int]]
     keys: np.ndarray
-    asked: Sequence[int]
-    """prompts that fit the context"""
     request: Request
     until: str
     stack: Stack | None
     adapters: Sequence[int | None] | None
-    progress: Progress | None
-    answered: Answered | None
+    batch_tokens: int | None
 
-    def by_engine(self, batch_tokens: int | None) -> list[list[Ids]]:
-        """All prompts in one pass over the tree of their prefixes."""
-        found: list[list[Ids]] = [[[] for _ in range(self.request.width)] for _ in self.prompts]
-        asked = Asked(
-            [self.prompts[i] for i in self.asked],
-            self.keys[self.asked],
-            None if self.adapters is None else [self.adapters[i] for i in self.asked],
-            self.stack,
+    def parts(self, asked: Sequence[int]) -> list[list[int]]:
+        """The prompts of each process, as indices."""
+        most = self.request.max_new_tokens
+        length = min(most, _LINE) if self.until == "line" else most
+        found = workers.parts(
+            self.lm.model,
+            [self.prompts[i] for i in asked],
+            length * self.request.spread,
+            self._adapters(asked),
         )
-        every = answers(self.lm.model, asked, self.request, self._ends, batch_tokens)
-        for done, (place, ids) in enumerate(every, 1):
-            found[self.asked[place]] = ids
-            if self.answered is not None:
-                self.answered(self.asked[place], ids)
-            if self.progress is not None:
-                self.progress(done, len(self.asked))
-        return found
+        return [[asked[place] for place in part] for part in found]
 
-    def by_padding(self, tokens: int) -> list[list[Ids]]:
-        """Padded batches, one adapter after the other."""
-        engine = Engine(self.lm.model, self._ends)
-        run = Padded(engine, self.prompts, self.keys, self.request, self.answered)
-        if self.adapters is None:
-            return run.answer(list(self.asked), tokens, self.progress)
-        for adapter in dict.fromkeys(self.adapters):
-            assert self.stack is not None
-            mine = [i for i in self.asked if self.adapters[i] == adapter]
-            with self.stack.using(adapter):
-                run.answer(mine, tokens, self.progress)
-        return run.answers
+    def by_engine(self, part: Sequence[int]) -> Iterator[tuple[int, list[Ids]]]:
+        """Some prompts in one pass over the tree of their prefixes: places in ``part``, answers."""
+        asked = Asked(
+            [self.prompts[i] for i in part], self.keys[part], self._adapters(part), self.stack
+        )
+        return answers(self.lm.model, asked, self.request, self._ends, self.batch_tokens)
+
+    def by_padding(self, part: Sequence[int]) -> Iterator[tuple[int, list[Ids]]]:
+        """Likewise in padded batches, one adapter after the other."""
+        tokens = self.batch_tokens or default_batch_tokens(self.lm)
+        prompts = [self.prompts[i] for i in part]
+        run = Padded(Engine(self.lm.model, self._ends), prompts, self.keys[part], self.request)
+        adapters = self._adapters(part)
+        if adapters is None:
+            yield from run.answer(list(range(len(part))), tokens)
+            return
+        assert self.stack is not None
+        for adapter in dict.fromkeys(adapters):
+            mine = [place for place, other in enumerate(adapters) if other == adapter]
+            batches = run.answer(mine, tokens)
+            while True:  # between two batches the caller meets no adapter
+                with self.stack.using(adapter):
+                    batch = next(batches, None)
+                if batch is None:
+                    break
+                yield batch
+
+    def _adapters(self, part: Sequence[int]) -> list[int | None] | None:
+        return None if self.adapters is None else [self.adapters[i] for i in part]
 
     @property
     def _ends(self) -> Ends:

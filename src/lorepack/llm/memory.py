@@ -23,6 +23,15 @@ def is_shortage(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _SIGNS)
 
 
+_sharers = [1]
+"""processes that share the host's memory with this one, itself included"""
+
+
+def shared_by(count: int) -> None:
+    """This process is one of so many alike: each may count on its share of what is free."""
+    _sharers[0] = count
+
+
 def free_bytes(device: torch.device) -> int | None:
     """Bytes that can still be had on a device; None where the system does not tell."""
     if device.type == "cuda":
@@ -31,7 +40,7 @@ def free_bytes(device: torch.device) -> int | None:
         held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return int(free + held)
     known = [x for x in (_available(), _group(), _limit()) if x is not None]
-    return max(0, min(known)) if known else None
+    return max(0, min(known)) // _sharers[0] if known else None
 
 
 def _available(meminfo: Path = Path("/proc/meminfo")) -> int | None:

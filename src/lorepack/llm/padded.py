@@ -7,7 +7,7 @@ function.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -47,18 +47,14 @@ class Padded:
         prompts: Sequence[Sequence[int]],
         keys: np.ndarray,
         request: Request,
-        answered: Answered | None,
     ) -> None:
         self.engine = engine
-        self.answered = answered
         self.prompts = [list(prompt) for prompt in prompts]
         self.keys = keys
         self.request = request
-        self.answers: list[list[Ids]] = [[[] for _ in range(request.width)] for _ in prompts]
-        self.done = 0
 
-    def answer(self, asked: list[int], tokens: int, progress: Progress | None) -> list[list[Ids]]:
-        """Answers of all prompts; those not asked stay empty."""
+    def answer(self, asked: list[int], tokens: int) -> Iterator[tuple[int, list[Ids]]]:
+        """The index of each prompt that is asked and its answers, batch by batch."""
         lengths = [len(prompt) for prompt in self.prompts]
         for size, members in self._groups(asked):
             prefix = None
@@ -72,11 +68,7 @@ class Padded:
                 self.request.max_new_tokens,
                 equal=not self.engine.plain,
             ):
-                self._batch(batch, prefix)
-                self.done += len(batch)
-                if progress is not None:
-                    progress(self.done, len(asked))
-        return self.answers
+                yield from self._batch(batch, prefix)
 
     def _groups(self, asked: list[int]) -> list[tuple[int, list[int]]]:
         if not asked:
@@ -86,7 +78,7 @@ class Padded:
         found = groups([self.prompts[i] for i in asked])
         return [(group.prefix, [asked[i] for i in group.members]) for group in found]
 
-    def _batch(self, batch: list[int], prefix: RowCache | None) -> None:
+    def _batch(self, batch: list[int], prefix: RowCache | None) -> Iterator[tuple[int, list[Ids]]]:
         """Decode a batch; where it does not fit, its halves."""
         prompts = [self.prompts[i] for i in batch]
         try:
@@ -101,13 +93,10 @@ class Padded:
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
             middle = len(batch) // 2
-            self._batch(batch[:middle], prefix)
-            self._batch(batch[middle:], prefix)
+            yield from self._batch(batch[:middle], prefix)
+            yield from self._batch(batch[middle:], prefix)
             return
-        for i, found_ in zip(batch, found, strict=True):
-            self.answers[i] = found_
-            if self.answered is not None:
-                self.answered(i, found_)
+        yield from zip(batch, found, strict=True)
 
     def _too_small(self, prompt: Ids) -> InputError:
         return InputError(

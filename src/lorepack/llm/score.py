@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from lorepack.errors import InputError
+from lorepack.llm import workers
 from lorepack.llm.engine.model import fits
 from lorepack.llm.engine.scores import Scored, scores
 from lorepack.llm.load import LanguageModel
@@ -97,12 +98,24 @@ def score_pairs(
     found: list[Scored] = [(0.0, True)] * len(starts)
     asked = [i for i in range(len(starts)) if ends[i]]
     way = _by_engine if asked and fits(lm.model) else _by_rows
-    of_pair = None if adapters is None else [adapters[i] for i in asked]
-    pairs = [starts[i] for i in asked], [ends[i] for i in asked]
-    for done, (place, scored) in enumerate(way(lm, *pairs, of_pair, stack, batch_tokens), 1):
-        found[asked[place]] = scored
+    done = 0
+
+    def run(part: Sequence[int]) -> _Found:
+        mine = [starts[i] for i in part], [ends[i] for i in part]
+        of_pair = None if adapters is None else [adapters[i] for i in part]
+        return way(lm, *mine, of_pair, stack, batch_tokens)
+
+    def hear(index: int, scored: Scored) -> None:
+        nonlocal done
+        found[index], done = scored, done + 1
         if progress is not None:
             progress(done, len(asked))
+
+    if asked:
+        texts = [[*starts[i], *ends[i][:-1]] for i in asked]
+        of_pair = None if adapters is None else [adapters[i] for i in asked]
+        shares = workers.parts(lm.model, texts, 0, of_pair)
+        workers.carry([[asked[place] for place in part] for part in shares], run, hear)
     return found
 
 
