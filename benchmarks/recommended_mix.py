@@ -74,7 +74,7 @@ CANDIDATES = {
     "recommended, weight 10": Candidate(sets=HEAVY, known=1, paraphrases=3, texts=300),
     "recommended, 3 known": Candidate(sets=REPLAY, known=3, paraphrases=3, texts=300),
 }
-STRENGTHS = (0.5, 0.7, 0.85, 1.0)
+STRENGTHS = (0.5, 0.7, 1.0)
 """of every adapter but the paper's: its frontier"""
 
 
@@ -229,8 +229,9 @@ def beats_on_frontier(rows: Mapping[str, Mapping[str, float]], ours: str, peer: 
 def claims_of(found: Mapping[int, Mapping[str, Mapping[str, float]]]) -> dict[str, dict[int, bool]]:
     """By seed, whether the recommended mixes beat the paper's, whole and at some strength."""
     claims: dict[str, dict[int, bool]] = {}
-    for ours in (NEW, ALONE):
-        for peer in (PAPER, TRAINED):
+    mixes = next(iter(found.values()))
+    for ours in [name for name in (NEW, ALONE) if name in mixes]:
+        for peer in [name for name in (PAPER, TRAINED) if name in mixes]:
             claims[f"{ours} beats {peer}"] = {s: beats(r[ours], r[peer]) for s, r in found.items()}
             claims[f"{ours} at some strength beats {peer}"] = {
                 s: beats_on_frontier(rows, ours, peer) for s, rows in found.items()
@@ -243,6 +244,7 @@ def main() -> int:
     parser = argparse.ArgumentParser("python -m benchmarks recommended-mix", description=__doc__)
     parser.add_argument("--model", default="world", help="or a folder")
     parser.add_argument("--choose", action="store_true", help="compare the default's candidates")
+    parser.add_argument("--only", nargs="+", metavar="MIX", help="leave the others out")
     parser.add_argument("--seeds", nargs="+", type=int, help="of the facts")
     parser.add_argument("--facts", type=int, default=50, help="that an adapter stores")
     parser.add_argument("--asked", type=int, default=300, help="of the world's own facts")
@@ -253,24 +255,29 @@ def main() -> int:
     options = parser.parse_args()
     options.seeds = options.seeds or list(CHOSEN if options.choose else JUDGED)
     mixes = CANDIDATES if options.choose else COMPARED
+    mixes = {name: mixes[name] for name in options.only or mixes}
     start, lm = time.process_time(), load(options.model)
     with tempfile.TemporaryDirectory() as temporary:
         found = compare(lm, mixes, options, (options.out or Path(temporary)).resolve())
     print(table(found), file=sys.stderr)
     ours, peer = (NEW, OLD) if options.choose else (NEW, TRAINED)
-    kls = [_mean(found, name)["neutral_kl"] for name in (ours, peer)]
+    means = {name: _mean(found, name) for name in next(iter(found.values()))}
+    ours, peer = (
+        means[name]["neutral_kl"] if name in means else None
+        for name in (NEW, OLD if options.choose else TRAINED)
+    )
     claims = {} if options.choose else claims_of(found)
     print(
         json.dumps(
             {
                 "name": "recommended-mix",
-                "ours": kls[0],
-                "peer": kls[1],
-                "ratio": kls[1] / kls[0],
+                "ours": ours,
+                "peer": peer,
+                "ratio": peer / ours if ours and peer else None,
                 "unit": "nats a token",
                 "claims": {name: all(seeds.values()) for name, seeds in claims.items()},
                 "claims_by_seed": claims,
-                "means": {name: _mean(found, name) for name in next(iter(found.values()))},
+                "means": means,
                 "seeds": found,
                 "cpu_seconds": time.process_time() - start,
                 "setup": {k: str(v) for k, v in vars(options).items()},
