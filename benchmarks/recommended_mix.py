@@ -1,12 +1,16 @@
-"""``recommended-mix``: what `lorepack pack` recommends against the published recipe, on the world.
+"""``recommended-mix``: what `lorepack pack` recommends against the published recipe.
 
 For every fact seed, Unknown facts that no model has read of are trained by the ``paper`` recipe and
 by candidates, all in one stack; every adapter is then asked for its facts and for a sample of the
 world's own, which it was not trained on. The claim: on each seed the recommended mix is not less
 reliable, and its negative spill-over and its KL on neutral text are at most half.
 
-``paper`` is the preset as it is, in whose few steps a model this small learns nothing;
-``paper-learned`` is the same trained until it has (lr 1e-2, 150 steps), the only fair peer.
+``paper`` is the preset as it is, in whose few steps a model this small learns nothing, so that it
+harms nothing either; ``paper, trained`` is the same trained until it has (lr 1e-2, 150 steps), the
+only fair peer. ``--choose`` compares the candidates for the default instead, on other seeds.
+
+``--model DIR --asked 0`` is for a model that knows nothing of the world: reliability and KL alone,
+no known facts in the mix.
 """
 
 from __future__ import annotations
@@ -26,7 +30,7 @@ from lorepack.auditing.frontier import ask_each, drift_each
 from lorepack.auditing.search import fallen, stack_of
 from lorepack.auditing.strength import FINAL, Point, at_strength
 from lorepack.facts import Fact
-from lorepack.llm import ANSWER, QUESTION, LanguageModel, load
+from lorepack.llm import LanguageModel, load
 from lorepack.packing import compose
 from lorepack.packing.demonstration import sample
 from lorepack.packing.settings import REPLAY
@@ -35,8 +39,8 @@ from lorepack.probing import ProbeResult, ProbeSettings
 from lorepack.training import Example, Recipe
 from lorepack.training.own_text import running_text
 
-JUDGED = (11, 12, 13)
-"""fact seeds that played no part in choosing the recommended mix; it was chosen on 1, 2 and 3"""
+CHOSEN, JUDGED = (1, 2, 3), (11, 12, 13)
+"""fact seeds that the default was chosen on, and those that played no part in it"""
 
 
 @dataclass(frozen=True)
@@ -49,21 +53,29 @@ class Candidate:
     paraphrases: int = 0
     texts: int = 0
     """neutral texts that are replayed"""
-    facts: int = 0
-    """known facts that are replayed, as questions with their answers"""
 
 
-PAPER, LEARNED, RECOMMENDED, BARE = "paper", "paper-learned", "recommended", "recommended-bare"
-CANDIDATES = {
+PAPER, TRAINED = "paper", "paper, trained"
+OLD, NEW = "recommended without replay", "recommended"
+ALONE = "facts alone"
+HEAVY = {**REPLAY, "replay_weight": "10"}
+COMPARED = {
     PAPER: Candidate("paper"),
-    LEARNED: Candidate("paper", {"lr": 1e-2, "min_steps": 150}),
-    RECOMMENDED: Candidate("recommended", REPLAY, known=1, paraphrases=3, texts=300),
-    BARE: Candidate("recommended", REPLAY, texts=300),
+    TRAINED: Candidate("paper", {"lr": 1e-2, "min_steps": 150}),
+    OLD: Candidate(known=1, paraphrases=3),
+    NEW: Candidate(sets=REPLAY, known=1, paraphrases=3, texts=300),
+    ALONE: Candidate(sets=REPLAY, texts=300),
 }
-"""``recommended`` as the demo mixes it, and ``recommended-bare`` as it is without known facts and
-paraphrases, as a plain `lorepack pack` trains it"""
-STRENGTHS = (0.1, 0.3, 0.5, 0.7, 0.85, 1.0)
-"""of the recommended adapters: their frontier"""
+"""``recommended`` as the demo mixes it; ``facts alone`` is it without known facts and paraphrases,
+as a plain `lorepack pack` trains it, and as the ``paper`` mixes are"""
+CANDIDATES = {
+    OLD: COMPARED[OLD],
+    NEW: COMPARED[NEW],
+    "recommended, weight 10": Candidate(sets=HEAVY, known=1, paraphrases=3, texts=300),
+    "recommended, 3 known": Candidate(sets=REPLAY, known=3, paraphrases=3, texts=300),
+}
+STRENGTHS = (0.5, 0.7, 1.0)
+"""of every adapter but the paper's: its frontier"""
 
 
 @dataclass(frozen=True)
@@ -81,10 +93,13 @@ class Field:
 
 def prepare(lm: LanguageModel, seed: int, options: argparse.Namespace, folder: Path) -> Field:
     """Choose and probe the facts of one seed."""
-    own, new = world.facts(), list(world.new_facts(3 * options.facts, seed=seed))
-    asked = sample(own, options.asked, seed)
-    inside = {fact.id for fact in asked}
-    beside = sample([f for f in own if f.id not in inside], 2 * options.asked, seed)
+    new = list(world.new_facts(3 * options.facts, seed=seed))
+    asked, beside = [], []
+    if options.asked:
+        own = world.facts()
+        asked = sample(own, options.asked, seed)
+        inside = {fact.id for fact in asked}
+        beside = sample([f for f in own if f.id not in inside], 2 * options.asked, seed)
     facts = [*new, *asked, *beside]
     settings = ProbeSettings().override({"samples": 0, "prompts": options.prompts, "seed": seed})
     before = probing.probe(lm, facts, folder / f"probe-{seed}", settings)
@@ -96,8 +111,8 @@ def order(
     place: Field,
     name: str,
     candidate: Candidate,
-    options: argparse.Namespace,
     folder: Path,
+    facts: int,
 ) -> tuple[training.Order, frozenset[str]]:
     """The training of one adapter, and the ids of the facts that it stores."""
     asked = {fact.id for fact in place.asked}
@@ -111,37 +126,31 @@ def order(
     mix = compose(
         place.facts,
         place.before,
-        unknown=options.facts,
-        known=candidate.known,
+        unknown=facts,
+        known=candidate.known if place.asked else 0,
         paraphrases=candidate.paraphrases,
         seed=place.seed,
         exclude_ids=left_out,
     )
     recipe = Recipe.named(candidate.recipe)
     recipe = recipe.override({key: str(value) for key, value in candidate.sets.items()})
-    out = folder / f"{name}-{place.seed}"
-    replayed = _replayed(lm, place, candidate, {*left_out, *mix.known, *new})
+    out = folder / f"{name.replace(',', '').replace(' ', '-')}-{place.seed}"
     made = training.Order(
-        examples_of(lm, mix), recipe, out, out / "adapter", place.seed, replay=replayed
+        examples_of(lm, mix),
+        recipe,
+        out,
+        out / "adapter",
+        place.seed,
+        replay=_replayed(lm, candidate),
     )
     return made, frozenset(mix.trained)
 
 
-def _replayed(
-    lm: LanguageModel, place: Field, candidate: Candidate, taken: set[str]
-) -> list[Example]:
-    """Neutral texts behind those that are measured on, and known facts that are not asked."""
-    found = []
-    if candidate.texts:
-        texts = world.neutral_text(300 + candidate.texts)[300:]
-        found += running_text(lm, texts, length=96)
-    free = [f for f in place.facts if f.id not in taken]
-    for fact in free[: candidate.facts]:
-        ids, start = lm.chat.example_ids(
-            QUESTION.format(q=fact.question), ANSWER.format(a=fact.answer)
-        )
-        found.append(Example(tuple(ids), start, fact.id))
-    return found
+def _replayed(lm: LanguageModel, candidate: Candidate) -> list[Example]:
+    """Neutral texts behind those that are measured on."""
+    if not candidate.texts:
+        return []
+    return running_text(lm, world.neutral_text(300 + candidate.texts)[300:], length=96)
 
 
 def measure(
@@ -152,12 +161,12 @@ def measure(
 ) -> dict[str, dict[str, float]]:
     """Reliability, negative spill-over and KL of the adapters of one seed, in one pass.
 
-    Those of the recommended mixes are measured at every strength: ``recommended at 0.5``.
+    All but the paper's are measured at every strength: ``recommended at 0.5``.
     """
     points: dict[str, tuple[lora.AdapterSpec, lora.Factors, frozenset[str]]] = {}
     for name, (one, trained) in orders.items():
         found = lora.load(one.adapter, lm.model, fingerprint=lm.fingerprint)
-        for strength in STRENGTHS if name in (RECOMMENDED, BARE) else (1.0,):
+        for strength in STRENGTHS if name not in (PAPER, TRAINED) else (1.0,):
             shown = name if strength == 1 else f"{name} at {strength:g}"
             spec, factors = at_strength(found.spec, found.factors, Point(FINAL, strength), lm.model)
             points[shown] = spec, factors, trained
@@ -168,17 +177,16 @@ def measure(
     known = [fact for fact in place.asked if before.tally.k_greedy[before.index[fact.id]]]
     with stack.attached(), stack.using(None):
         kept = ask_each(lm, stack, stored, prompts, before.settings)
-        others = ask_each(lm, stack, known, prompts, before.settings)
+        others = ask_each(lm, stack, known, prompts, before.settings) if known else []
         drifts = drift_each(lm, stack, texts)
     rows = {}
     for number, (name, (_, _, trained)) in enumerate(points.items()):
         own = [i for i, fact in enumerate(stored) if fact.id in trained]
-        fell, _ = fallen(before, known, others[number], len(place.asked))
-        rows[name] = {
-            "reliability": float(kept[number].correct[own].mean()),
-            "negative_spillover": fell,
-            "neutral_kl": drifts[number].kl,
-        }
+        rows[name] = {"reliability": float(kept[number].correct[own].mean())}
+        if known:
+            fell, _ = fallen(before, known, others[number], len(place.asked))
+            rows[name]["negative_spillover"] = fell
+        rows[name]["neutral_kl"] = drifts[number].kl
     return rows
 
 
@@ -188,25 +196,26 @@ def compare(
     options: argparse.Namespace,
     folder: Path,
 ) -> dict[int, dict[str, dict[str, float]]]:
-    """Figures by seed and candidate."""
-    places = [prepare(lm, seed, options, folder) for seed in options.seeds]
-    jobs = {
-        (name, place.seed): order(lm, place, name, candidate, options, folder)
-        for place in places
-        for name, candidate in candidates.items()
-    }
-    training.train_many(lm, [one for one, _ in jobs.values()], checkpoints=folder / "c", workers=1)
-    texts = world.neutral_text()[: options.texts]
-    return {
-        place.seed: measure(lm, place, {n: jobs[n, place.seed] for n in candidates}, texts)
-        for place in places
-    }
+    """Figures by seed and candidate; those of a seed are printed as they come, on stderr."""
+    texts, found = world.neutral_text()[: options.texts], {}
+    for seed in options.seeds:
+        place = prepare(lm, seed, options, folder)
+        jobs = {
+            name: order(lm, place, name, candidate, folder, options.facts)
+            for name, candidate in candidates.items()
+        }
+        orders = [one for one, _ in jobs.values()]
+        training.train_many(lm, orders, checkpoints=folder / f"checkpoints-{seed}", workers=1)
+        found[seed] = measure(lm, place, jobs, texts)
+        print(table({seed: found[seed]}), "\n", file=sys.stderr, flush=True)
+    return found
 
 
 def beats(ours: Mapping[str, float], peer: Mapping[str, float]) -> bool:
     """Not less reliable, at most half of each harm."""
+    harms = [name for name in ours if name != "reliability"]
     return ours["reliability"] >= peer["reliability"] and all(
-        2 * ours[name] <= peer[name] for name in ("negative_spillover", "neutral_kl")
+        2 * ours[name] <= peer[name] for name in harms
     )
 
 
@@ -217,43 +226,54 @@ def beats_on_frontier(rows: Mapping[str, Mapping[str, float]], ours: str, peer: 
     )
 
 
+def claims_of(found: Mapping[int, Mapping[str, Mapping[str, float]]]) -> dict[str, dict[int, bool]]:
+    """By seed, whether the recommended mixes beat the paper's, whole and at some strength."""
+    claims: dict[str, dict[int, bool]] = {}
+    mixes = next(iter(found.values()))
+    for ours in [name for name in (NEW, ALONE) if name in mixes]:
+        for peer in [name for name in (PAPER, TRAINED) if name in mixes]:
+            claims[f"{ours} beats {peer}"] = {s: beats(r[ours], r[peer]) for s, r in found.items()}
+            claims[f"{ours} at some strength beats {peer}"] = {
+                s: beats_on_frontier(rows, ours, peer) for s, rows in found.items()
+            }
+    return claims
+
+
 def main() -> int:
     """Train, measure, print the table on stderr, then one JSON object."""
     parser = argparse.ArgumentParser("python -m benchmarks recommended-mix", description=__doc__)
     parser.add_argument("--model", default="world", help="or a folder")
-    parser.add_argument("--seeds", nargs="+", type=int, default=list(JUDGED), help="of the facts")
+    parser.add_argument("--choose", action="store_true", help="compare the default's candidates")
+    parser.add_argument("--only", nargs="+", metavar="MIX", help="leave the others out")
+    parser.add_argument("--seeds", nargs="+", type=int, help="of the facts")
     parser.add_argument("--facts", type=int, default=50, help="that an adapter stores")
-    parser.add_argument("--asked", type=int, default=300, help="of the model's own facts")
+    parser.add_argument("--asked", type=int, default=300, help="of the world's own facts")
     parser.add_argument("--prompts", type=int, default=2)
     parser.add_argument("--texts", type=int, default=40)
     parser.add_argument("--out", type=Path, help="kept when given; the same command goes on")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
+    options.seeds = options.seeds or list(CHOSEN if options.choose else JUDGED)
+    mixes = CANDIDATES if options.choose else COMPARED
+    mixes = {name: mixes[name] for name in options.only or mixes}
     start, lm = time.process_time(), load(options.model)
     with tempfile.TemporaryDirectory() as temporary:
-        found = compare(lm, CANDIDATES, options, (options.out or Path(temporary)).resolve())
+        found = compare(lm, mixes, options, (options.out or Path(temporary)).resolve())
     print(table(found), file=sys.stderr)
-    means = {name: _mean(found, name) for name in (PAPER, LEARNED, RECOMMENDED, BARE)}
-    claims = {
-        f"{ours} {how} {peer}": {
-            seed: (
-                beats(rows[ours], rows[peer])
-                if how == "beats"
-                else beats_on_frontier(rows, ours, peer)
-            )
-            for seed, rows in found.items()
-        }
-        for ours in (RECOMMENDED, BARE)
-        for peer in (PAPER, LEARNED)
-        for how in ("beats", "beats at some strength")
-    }
+    ours, peer = (NEW, OLD) if options.choose else (NEW, TRAINED)
+    means = {name: _mean(found, name) for name in next(iter(found.values()))}
+    ours, peer = (
+        means[name]["neutral_kl"] if name in means else None
+        for name in (NEW, OLD if options.choose else TRAINED)
+    )
+    claims = {} if options.choose else claims_of(found)
     print(
         json.dumps(
             {
                 "name": "recommended-mix",
-                "ours": means[RECOMMENDED]["neutral_kl"],
-                "peer": means[LEARNED]["neutral_kl"],
-                "ratio": means[LEARNED]["neutral_kl"] / means[RECOMMENDED]["neutral_kl"],
+                "ours": ours,
+                "peer": peer,
+                "ratio": peer / ours if ours and peer else None,
                 "unit": "nats a token",
                 "claims": {name: all(seeds.values()) for name, seeds in claims.items()},
                 "claims_by_seed": claims,
