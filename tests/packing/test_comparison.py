@@ -313,6 +313,19 @@ def test_edits_are_asked_of_several_adapters(lm, adapters, tmp_path: Path, monke
     assert comparison.RESERVED == ("before", "edits")
 
 
+def test_edits_asked_of_an_adapter_in_a_folder_base_stand_beside_the_base(
+    lm, adapters, tmp_path: Path
+) -> None:
+    from lorepack.packing import edit_audits
+
+    called = Path(shutil.copytree(adapters[2], tmp_path / "base"))
+    row = {"prompt": "Who?", "target_new": "Ida", "ground_truth": "Max"}
+    files.write_json(tmp_path / "edits.json", [row])
+    found = edit_audits.edits([called], tmp_path / "edits.json", tmp_path / "out", model=lm)
+    assert set(found["adapters"]) == {"base-2"}
+    assert found["adapters"]["base-2"]["efficacy"] != found["base"]["efficacy"]
+
+
 def test_a_results_file_cut_in_half_is_made_again_and_no_other(
     lm, adapters, together, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
