@@ -235,7 +235,7 @@ def test_a_template_that_leaves_the_question_out_is_refused(template: str) -> No
 def test_a_template_that_is_no_text_is_refused(template: object) -> None:
     tokenizer = byte_tokenizer()
     tokenizer.chat_template = template
-    with pytest.raises(InputError, match="the chat template (is no text|cannot be chosen)"):
+    with pytest.raises(InputError, match=r"the chat template (is no text|cannot be chosen)"):
         ChatFormat(tokenizer)
 
 

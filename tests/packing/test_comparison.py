@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from lorepack.cli.main import cli
 from lorepack.errors import InputError, MismatchError, NotFoundError, NumericError
 from lorepack.lora import AdapterSpec
 from lorepack.packing import comparison
-from lorepack.packing.adapters import sources
+from lorepack.packing.adapters import adapters_on, sources
 from lorepack.packing.audits import audit_adapter
 from lorepack.packing.comparison import compare
 from probing.scripted import Killed, files_of
@@ -138,12 +139,18 @@ def test_a_killed_comparison_goes_on_and_ends_with_the_same_bytes(
     assert files_of(tmp_path / "cut") == files_of(together.page.parent)
 
 
+SPOILT: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "nan": lambda x: torch.full_like(x, float("nan")),
+    "huge": lambda x: x * 1e30,
+    "zero": torch.zeros_like,
+}
+
+
 def broken(adapter: Path, folder: Path, change: str) -> Path:
     copy = shutil.copytree(adapter, folder / f"bad-{change}")
-    if change == "nan":
+    if change in SPOILT:
         tensors = load_file(copy / "adapter_model.safetensors")
-        name = sorted(tensors)[0]
-        tensors[name] = torch.full_like(tensors[name], float("nan"))
+        tensors = {name: SPOILT[change](tensor) for name, tensor in tensors.items()}
         save_file(tensors, copy / "adapter_model.safetensors", metadata={"format": "pt"})
     else:
         origin = files.read_json(copy / "lorepack.json")
@@ -153,7 +160,9 @@ def broken(adapter: Path, folder: Path, change: str) -> Path:
     return copy
 
 
-@pytest.mark.parametrize(("change", "error"), [("nan", NumericError), ("base", MismatchError)])
+@pytest.mark.parametrize(
+    ("change", "error"), [("nan", NumericError), ("huge", NumericError), ("base", MismatchError)]
+)
 def test_one_bad_adapter_is_named_before_anything_is_asked(
     lm, adapters, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str, error: type
 ) -> None:
@@ -162,6 +171,12 @@ def test_one_bad_adapter_is_named_before_anything_is_asked(
     with pytest.raises(error, match=f"bad-{change}"):
         compare([adapters[0], bad], tmp_path / "out", model=lm, facts=FACTS, **HOW)
     assert not (tmp_path / "out" / "before").exists()
+
+
+def test_an_adapter_without_weight_is_noted(lm, adapters, tmp_path: Path) -> None:
+    bad, notes = broken(adapters[1], tmp_path, "zero"), list[str]()
+    with adapters_on(lm, sources([adapters[0], bad]), notes):
+        assert notes == ["bad-zero: the adapter is all zero and changes nothing"]
 
 
 def test_runs_of_different_bases_are_compared_from_their_files(
