@@ -259,9 +259,9 @@ def test_a_second_call_asks_nothing(tmp_path: Path) -> None:
     assert files_of(first.out) == bytes_then
 
 
-@pytest.mark.parametrize("at", [0, 5, 11, 12, 13, 15])
+@pytest.mark.parametrize("at", range(4))
 def test_a_killed_audit_goes_on_and_ends_with_the_same_bytes(tmp_path: Path, at: int) -> None:
-    facts = some_facts(20)  # 3 chunks of 4 calls, then 4 calls for the wordings
+    facts = some_facts(20)  # a call for each of 3 chunks, then one for the wordings
     more = {"heldout": {"id0001": ["Where is place number 1, please?"]}}
     answers = knows([*facts, Fact("Where is place number 1, please?", "Town1")])
     model = ScriptedModel(answers)
@@ -272,7 +272,7 @@ def test_a_killed_audit_goes_on_and_ends_with_the_same_bytes(tmp_path: Path, at:
         audit_of(cut, facts, before, {"id0001"}, tmp_path / "cut", **more)
     again = ScriptedModel(answers)
     audit_of(again, facts, before, {"id0001"}, tmp_path / "cut", **more)
-    assert len(again.calls) == 16 - 4 * (at // 4)
+    assert len(again.calls) == 4 - at
     assert files_of(tmp_path / "cut") == files_of(tmp_path / "whole")
 
 
@@ -321,12 +321,12 @@ def test_answers_left_by_an_unfinished_audit_of_another_adapter_are_not_used(
     facts = some_facts(20)
     model = ScriptedModel(knows(facts))
     before = before_of(model, facts, tmp_path / "before")
-    cut = ScriptedModel(knows(facts), before_call=killer(11))
+    cut = ScriptedModel(knows(facts), before_call=killer(2))
     with pytest.raises(Killed):
         audit_of(cut, facts, before, set(), tmp_path / "audit", adapter_tag="b")
     again = ScriptedModel(knows(facts))
     audit_of(again, facts, before, set(), tmp_path / "audit")
-    assert len(again.calls) == 12
+    assert len(again.calls) == 3, "all chunks, although two of the other adapter's are there"
 
 
 def test_some_of_the_probed_facts_in_any_order(tmp_path: Path) -> None:

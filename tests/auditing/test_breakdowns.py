@@ -40,6 +40,11 @@ def test_relations_by_hand(tmp_path: Path) -> None:
     after = [right(f, k) for f, k in zip(facts, (3, 4, 1, 2, 0), strict=True)]
     pair = pair_of(tmp_path, facts, before, after, ["f000"])
     found = by_relation(pair)
+    intervals = {name: row.pop("intervals") for name, row in found.items()}
+    assert intervals["r0"] == {
+        "positive": [0.0, 0.0], "negative": [0.0, 0.0], "reliability": [0.75, 0.75],
+    }  # fmt: skip
+    assert set(intervals["r1"]) == {"positive", "negative"}
     assert list(found) == ["(none)", "r0", "r1"]
     none = dict.fromkeys(CATEGORIES, 0)
     assert found["r0"] == {
@@ -72,6 +77,29 @@ def test_every_cut_adds_up_to_all_facts(tmp_path: Path, cut: str) -> None:
     for name, codes in (("before", pair.codes_before), ("after", pair.codes_after)):
         for code, category in enumerate(CATEGORIES):
             assert sum(row[name][category] for row in found) == int((codes == code).sum())
+
+
+def test_intervals_are_those_of_drawing_a_buckets_facts_again(tmp_path: Path) -> None:
+    facts = [fact(i, popularity=float(i % 2)) for i in range(120)]
+    pair = pair_for(tmp_path, facts, [f.id for f in facts[::5]])
+    row = by_popularity(pair, seed=3, resamples=4000)[0]
+    inside = pair.untrained & np.array([f.popularity == 1.0 for f in facts])
+    moved = pair.moved("positive")[inside].astype(float)
+    assert 0 < moved.mean() == row["positive"] / row["untrained"] < 1
+    rng = np.random.default_rng(0)
+    means = rng.choice(moved, (4000, len(moved))).mean(1)
+    assert row["intervals"]["positive"] == pytest.approx(
+        np.quantile(means, [0.025, 0.975]), abs=0.03
+    )
+    learned = by_relation(pair, seed=3)["r0"]
+    low, high = learned["intervals"]["reliability"]
+    assert low < learned["reliability"] < high
+
+
+def test_a_bucket_whose_facts_are_all_trained_has_no_interval(tmp_path: Path) -> None:
+    facts = [fact(i, popularity=1.0) for i in range(3)]
+    (row,) = by_popularity(pair_for(tmp_path, facts, [f.id for f in facts]))
+    assert (row["untrained"], row["intervals"]) == (0, {})
 
 
 def test_popularity_is_cut_into_thirds_with_equal_numbers_together(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -293,5 +293,7 @@ def test_a_file_without_one_hop_questions_says_so(lm, tmp_path: Path) -> None:
 def test_nothing_to_ask_and_an_unknown_form_are_refused(lm, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no edits"):
         audit_edits(lm, [], {}, tmp_path)
+    with pytest.raises(InputError, match="an adapter is called 'base'"):
+        audit_edits(lm, EDITS, {BASE: EditedModel(nullcontext, "x")}, tmp_path)
     with pytest.raises(InputError, match="form"):
         EditSettings(form="verse")

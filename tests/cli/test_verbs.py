@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -155,6 +156,15 @@ def test_the_files_that_a_run_names_are_there(ended, name):
     row = last_object(ended[name].stdout)
     assert Path(row["report"]).is_file()
     assert (Path(row["adapter"]) / "adapter_model.safetensors").is_file()
+
+
+def test_an_audit_on_a_terminal_ends_with_its_notes_and_its_folder(monkeypatch):
+    row = {"facts": 2, "notes": ["first remark", "second"], "out": "there/audit"}
+    audited = SimpleNamespace(to_json=lambda: row)
+    monkeypatch.setattr("lorepack.packing.audits.audit_adapter", lambda *_, **__: audited)
+    command = "audit --model m --adapter a --facts f --out there"
+    shown = CliRunner().invoke(cli, command.split()).stdout.splitlines()
+    assert shown[-3:] == ["note: first remark", "note: second", "results: there/audit"]
 
 
 def test_the_demo_says_which_facts_it_takes_and_reports_on_those(ended):

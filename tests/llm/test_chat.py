@@ -222,6 +222,30 @@ def test_a_template_that_cannot_render_is_named() -> None:
         ChatFormat(byte_tokenizer(chat_template="{{ raise_exception('never') }}"))
 
 
+@pytest.mark.parametrize(
+    "template",
+    ["hello", "{% for m in messages if m['role'] == 'assistant' %}{{ m['content'] }}{% endfor %}"],
+)
+def test_a_template_that_leaves_the_question_out_is_refused(template: str) -> None:
+    with pytest.raises(InputError, match="leaves the user's question out"):
+        ChatFormat(byte_tokenizer(chat_template=template))
+
+
+@pytest.mark.parametrize("template", [7, {"rag": "{{ messages }}"}])
+def test_a_template_that_is_no_text_is_refused(template: object) -> None:
+    tokenizer = byte_tokenizer()
+    tokenizer.chat_template = template
+    with pytest.raises(InputError, match=r"the chat template (is no text|cannot be chosen)"):
+        ChatFormat(tokenizer)
+
+
+def test_a_template_that_takes_one_exchange_alone_is_named() -> None:
+    once = "{% if messages | length > 2 %}{{ raise_exception('once') }}{% endif %}"
+    chat = ChatFormat(byte_tokenizer(chat_template=once + "{{ messages[0]['content'] }}"))
+    with pytest.raises(InputError, match=r"chat template cannot render 3 messages \(once\)"):
+        chat.prompt_ids("x", [Turn("a", "b")], system="")
+
+
 def test_a_date_in_a_template_is_the_same_every_day() -> None:
     dated = "{{ strftime_now('%d %b %Y') }} {% for m in messages %}{{ m['content'] }}{% endfor %}"
     chat = ChatFormat(byte_tokenizer(chat_template=dated))

@@ -11,7 +11,7 @@ import torch
 
 from lora.made import in_peft, stack_of
 from lorepack.errors import InputError
-from lorepack.llm import LanguageModel, generate_ids, generate_stream
+from lorepack.llm import LanguageModel, generate_ids, generate_stream, score
 from lorepack.llm.engine import lean, model
 from lorepack.llm.engine.model import Model, fits
 from lorepack.lora import AdapterSpec
@@ -142,6 +142,16 @@ def test_samples_by_adapters_are_those_of_adapters_alone() -> None:
 def test_adapters_without_a_stack_are_refused(tiny_lm: Models) -> None:
     with pytest.raises(InputError, match="adapters: 2 for 1"):
         generate_ids(tiny_lm("llama"), [[70]], adapters=[0, 1])
+
+
+@pytest.mark.parametrize("place", [-1, 1])
+def test_an_adapter_that_the_stack_does_not_hold_is_refused(tiny_lm: Models, place: int) -> None:
+    lm = tiny_lm("llama")
+    stack = stack_of(lm.model, [spec(lm, 1, "down_proj")])
+    with pytest.raises(InputError, match=rf"adapters: got {place}; the stack holds 1"):
+        generate_ids(lm, [[70], [71]], stack=stack, adapters=[0, place])
+    with pytest.raises(InputError, match=rf"adapters: got {place}; the stack holds 1"):
+        score(lm, [[70]], [[71]], stack=stack, adapters=[place])
 
 
 def test_the_attention_is_put_back_even_when_a_pass_fails(tiny_lm: Models) -> None:

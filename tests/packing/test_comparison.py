@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from lorepack.cli.main import cli
 from lorepack.errors import InputError, MismatchError, NotFoundError, NumericError
 from lorepack.lora import AdapterSpec
 from lorepack.packing import comparison
-from lorepack.packing.adapters import sources
+from lorepack.packing.adapters import adapters_on, sources
 from lorepack.packing.audits import audit_adapter
 from lorepack.packing.comparison import compare
 from probing.scripted import Killed, files_of
@@ -118,32 +119,39 @@ def test_a_second_call_asks_nothing_and_writes_the_same(
     assert files_of(together.page.parent) == was
 
 
+@pytest.mark.parametrize("at", [2, 4])
 def test_a_killed_comparison_goes_on_and_ends_with_the_same_bytes(
-    lm, adapters, together, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    lm, adapters, together, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
 ) -> None:
     right, calls = llm.generate, []
 
     def generate(*given: Any, **options: Any) -> Any:
         calls.append(options.get("adapters"))
-        if len(calls) == 4:
+        if len(calls) == at:
             raise Killed
         return right(*given, **options)
 
     monkeypatch.setattr(llm, "generate", generate)
-    how = {**HOW, "sets": ["prompts=2", "chunk=5"]}  # before: 2 chunks × 2 prompts
+    how = {**HOW, "sets": ["prompts=2", "chunk=5"]}  # 2 chunks of the base, 2 of all adapters
     with pytest.raises(Killed):
         compare(adapters, tmp_path / "cut", model=lm, facts=FACTS, **how)
     compare(adapters, tmp_path / "cut", model=lm, facts=FACTS, **how)
-    assert len(calls) == 4 + 2 + 4, "the second chunk of the base, then all adapters together"
+    assert len(calls) == 4 + 1, "the chunk that was cut short is asked again, and no other"
     assert files_of(tmp_path / "cut") == files_of(together.page.parent)
+
+
+SPOILT: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "nan": lambda x: torch.full_like(x, float("nan")),
+    "huge": lambda x: x * 1e30,
+    "zero": torch.zeros_like,
+}
 
 
 def broken(adapter: Path, folder: Path, change: str) -> Path:
     copy = shutil.copytree(adapter, folder / f"bad-{change}")
-    if change == "nan":
+    if change in SPOILT:
         tensors = load_file(copy / "adapter_model.safetensors")
-        name = sorted(tensors)[0]
-        tensors[name] = torch.full_like(tensors[name], float("nan"))
+        tensors = {name: SPOILT[change](tensor) for name, tensor in tensors.items()}
         save_file(tensors, copy / "adapter_model.safetensors", metadata={"format": "pt"})
     else:
         origin = files.read_json(copy / "lorepack.json")
@@ -153,7 +161,9 @@ def broken(adapter: Path, folder: Path, change: str) -> Path:
     return copy
 
 
-@pytest.mark.parametrize(("change", "error"), [("nan", NumericError), ("base", MismatchError)])
+@pytest.mark.parametrize(
+    ("change", "error"), [("nan", NumericError), ("huge", NumericError), ("base", MismatchError)]
+)
 def test_one_bad_adapter_is_named_before_anything_is_asked(
     lm, adapters, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str, error: type
 ) -> None:
@@ -162,6 +172,12 @@ def test_one_bad_adapter_is_named_before_anything_is_asked(
     with pytest.raises(error, match=f"bad-{change}"):
         compare([adapters[0], bad], tmp_path / "out", model=lm, facts=FACTS, **HOW)
     assert not (tmp_path / "out" / "before").exists()
+
+
+def test_an_adapter_without_weight_is_noted(lm, adapters, tmp_path: Path) -> None:
+    bad, notes = broken(adapters[1], tmp_path, "zero"), list[str]()
+    with adapters_on(lm, sources([adapters[0], bad]), notes):
+        assert notes == ["bad-zero: the adapter is all zero and changes nothing"]
 
 
 def test_runs_of_different_bases_are_compared_from_their_files(
@@ -198,7 +214,7 @@ def test_an_audited_run_is_not_asked_again(
 
     monkeypatch.setattr(llm, "generate", generate)
     found = compare([run, adapters[1]], tmp_path / "out", model=lm, facts=FACTS, **HOW)
-    assert asked == [{"base"}] * 2 + [{0}] * 2, "only the second adapter, alone in the stack"
+    assert asked == [{"base"}, {0}], "only the second adapter, alone in the stack"
     assert not (tmp_path / "out" / "one").exists()
     assert found["one"]["reliability"] == together["a0"]["reliability"]
     assert found["a1"] == together["a1"]
@@ -313,6 +329,19 @@ def test_edits_are_asked_of_several_adapters(lm, adapters, tmp_path: Path, monke
     assert comparison.RESERVED == ("before", "edits")
 
 
+def test_edits_asked_of_an_adapter_in_a_folder_base_stand_beside_the_base(
+    lm, adapters, tmp_path: Path
+) -> None:
+    from lorepack.packing import edit_audits
+
+    called = Path(shutil.copytree(adapters[2], tmp_path / "base"))
+    row = {"prompt": "Who?", "target_new": "Ida", "ground_truth": "Max"}
+    files.write_json(tmp_path / "edits.json", [row])
+    found = edit_audits.edits([called], tmp_path / "edits.json", tmp_path / "out", model=lm)
+    assert set(found["adapters"]) == {"base-2"}
+    assert found["adapters"]["base-2"]["efficacy"] != found["base"]["efficacy"]
+
+
 def test_a_results_file_cut_in_half_is_made_again_and_no_other(
     lm, adapters, together, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -327,5 +356,5 @@ def test_a_results_file_cut_in_half_is_made_again_and_no_other(
 
     monkeypatch.setattr(llm, "generate", generate)
     compare(adapters, out, model=lm, facts=FACTS, **HOW)
-    assert asked == [{1}] * 2
+    assert asked == [{1}]
     assert files_of(out) == files_of(together.page.parent)

@@ -104,6 +104,19 @@ def test_small_lists_say_what_they_cannot_give(count: int, shots: int, notes: li
         assert expected in note
 
 
+@pytest.mark.parametrize("settings", [RANDOM, RANDOM.override({"exemplars": "same-relation"})])
+def test_a_fact_far_longer_than_the_others_is_no_exemplar(settings: ProbeSettings) -> None:
+    facts = [*some_facts(30), Fact("Who?", "word " * 400, relation="r", id="long")]
+    prompts = choose(facts, settings)
+    assert "long" not in {e for fact in facts for i in range(10) for e in shown(prompts, fact, i)}
+    assert prompts.notes[0] == "1 facts of more than 1,000 characters: no exemplars"
+
+
+def test_where_most_facts_are_long_they_are_exemplars() -> None:
+    facts = [Fact(f"Who is {i}?", "word " * 400, id=f"f{i}") for i in range(60)]
+    assert choose(facts, RANDOM).notes == ()
+
+
 def test_sets_of_a_small_list_differ() -> None:
     sets = choose(some_facts(8), RANDOM).default
     assert len({few.shots for few in sets}) == 10

@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lorepack.auditing.pair import Pair
+from lorepack.auditing.reliability import bootstrap
+from lorepack.auditing.shifts import Shift
 from lorepack.facts import Fact
 from lorepack.probing.categories import count
 from lorepack.text import normalise
@@ -22,32 +24,37 @@ _FREQUENCIES = ((1, "1"), (4, "2-4"), (9, "5-9"), (49, "10-49"), (None, "50+"))
 Rows = NDArray[np.int64]
 
 
-def by_relation(pair: Pair) -> dict[str, Any]:
-    """Counts and reliability a relation; empty when no fact has one."""
+def by_relation(pair: Pair, **resampling: Any) -> dict[str, Any]:
+    """Counts and reliability a relation; empty when no fact has one.
+
+    Args:
+        pair: the facts before and after.
+        resampling: options of `bootstrap`.
+    """
     names = [fact.relation or NO_RELATION for fact in pair.facts]
     if set(names) == {NO_RELATION}:
         return {}
     return {
-        name: {**_counts(pair, rows), **_learned(pair, rows)}
+        name: _row(pair, rows, resampling, learned=True)
         for name, rows in sorted(_places(names).items())
     }
 
 
-def by_popularity(pair: Pair) -> list[dict[str, Any]]:
+def by_popularity(pair: Pair, **resampling: Any) -> list[dict[str, Any]]:
     """Counts a bucket of popularity, the most popular first; empty when none is known.
 
     Facts that were drawn by head, torso and tail (their ``split``) keep these buckets; else the
     facts are cut into thirds by their number, equal numbers together.
     """
-    return _buckets(pair, *_popularity(pair.facts))
+    return _buckets(pair, *_popularity(pair.facts), resampling)
 
 
-def by_frequency(pair: Pair) -> list[dict[str, Any]]:
+def by_frequency(pair: Pair, **resampling: Any) -> list[dict[str, Any]]:
     """Counts by how many of the probed facts share a fact's answer, in normal form."""
     answers = [normalise(fact.answer) for fact in pair.facts]
     shared = Counter(answers)
     names = [_frequency(shared[answer]) for answer in answers]
-    return _buckets(pair, names, [name for _, name in _FREQUENCIES])
+    return _buckets(pair, names, [name for _, name in _FREQUENCIES], resampling)
 
 
 def _frequency(facts: int) -> str:
@@ -77,9 +84,13 @@ def _popularity(facts: Sequence[Fact]) -> tuple[list[str], list[str]]:
     return names, [*reversed(named), NO_POPULARITY]
 
 
-def _buckets(pair: Pair, names: Sequence[str], order: Iterable[str]) -> list[dict[str, Any]]:
+def _buckets(
+    pair: Pair, names: Sequence[str], order: Iterable[str], resampling: dict[str, Any]
+) -> list[dict[str, Any]]:
     places = _places(names)
-    return [{"bucket": name, **_counts(pair, places[name])} for name in order if name in places]
+    return [
+        {"bucket": name, **_row(pair, places[name], resampling)} for name in order if name in places
+    ]
 
 
 def _places(names: Sequence[str]) -> dict[str, Rows]:
@@ -89,24 +100,41 @@ def _places(names: Sequence[str]) -> dict[str, Rows]:
     return {name: np.array(rows, np.int64) for name, rows in found.items()}
 
 
-def _counts(pair: Pair, rows: Rows) -> dict[str, Any]:
-    """Categories of all facts; shifts of those that were not in the mix."""
+def _row(
+    pair: Pair, rows: Rows, resampling: dict[str, Any], learned: bool = False
+) -> dict[str, Any]:
+    """Categories of all facts; shifts of those that were not in the mix. ``intervals`` are those
+    of the shares that shifted and, with ``learned``, of the reliability, over facts."""
     untrained = pair.untrained[rows]
+    size = int(untrained.sum())
     before, after = pair.codes_before[rows], pair.codes_after[rows]
-    return {
-        "facts": len(rows),
-        "untrained": int(untrained.sum()),
-        "before": count(before),
-        "after": count(after),
+    moved = {
         "positive": int((untrained & (after < before)).sum()),
         "negative": int((untrained & (after > before)).sum()),
     }
-
-
-def _learned(pair: Pair, rows: Rows) -> dict[str, Any]:
-    trained = rows[pair.trained[rows]]
-    shares = pair.after.tally.k_greedy[trained] / pair.after.tally.n_greedy[trained]
-    return {
-        "trained": len(trained),
-        "reliability": float(shares.mean()) if len(trained) else None,
+    intervals: dict[str, Any] = {}
+    for side, number in moved.items() if size else ():
+        found = Shift(number, number / size, None).interval(size, **resampling)
+        intervals[side] = list(found or ())
+    row = {
+        "facts": len(rows),
+        "untrained": size,
+        "before": count(before),
+        "after": count(after),
+        **moved,
+        "intervals": intervals,
     }
+    return row | _learned(pair, rows, resampling, intervals) if learned else row
+
+
+def _learned(
+    pair: Pair, rows: Rows, resampling: dict[str, Any], intervals: dict[str, Any]
+) -> dict[str, Any]:
+    """Reliability of the trained facts; its interval goes to the others."""
+    trained = rows[pair.trained[rows]]
+    if not len(trained):
+        return {"trained": 0, "reliability": None}
+    shares = pair.after.tally.k_greedy[trained] / pair.after.tally.n_greedy[trained]
+    estimate = bootstrap(shares, **resampling)
+    intervals["reliability"] = [estimate.low, estimate.high]
+    return {"trained": len(trained), "reliability": float(shares.mean())}

@@ -131,7 +131,7 @@ def audit_edits(
     Args:
         lm: the base.
         edits: their ids differ.
-        adapters: by name.
+        adapters: by name; none of them ``base``, which names the base's own figures.
         out: folder of the results.
         settings: `EditSettings`.
         notes: remarks to keep.
@@ -143,11 +143,13 @@ def audit_edits(
         the same edits beside them. ``edits.parquet`` has a row a prompt and model.
 
     Raises:
-        InputError: no edits.
+        InputError: no edits, or an adapter called ``base``.
         MismatchError: ``out`` holds the finished results of other inputs.
     """
     if not edits:
         raise InputError("no edits to ask about; the list is empty")
+    if BASE in adapters:  # it would be asked in the base's place
+        raise InputError(f"an adapter is called {BASE!r}, as the base is; give it another name")
     settings, out = settings or EditSettings(), Path(out)
     inputs = _inputs(lm, edits, adapters, settings)
     with folders.alone(out):

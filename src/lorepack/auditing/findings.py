@@ -49,9 +49,9 @@ def document(pair: Pair, settings: AuditSettings, out: Path) -> dict[str, Any]:
         "shifts": {name: both(matrix, **settings.bootstrap) for name, matrix in matrices.items()},
         "refusals": _refusals(pair),
         "controls": _controls(pair),
-        "by_relation": breakdowns.by_relation(pair),
-        "by_popularity": breakdowns.by_popularity(pair),
-        "by_frequency": breakdowns.by_frequency(pair),
+        "by_relation": breakdowns.by_relation(pair, **settings.bootstrap),
+        "by_popularity": breakdowns.by_popularity(pair, **settings.bootstrap),
+        "by_frequency": breakdowns.by_frequency(pair, **settings.bootstrap),
         **_from_texts(pair, settings, out),
     }
     if settings.paper:

@@ -114,12 +114,20 @@ def _one(
 ) -> None:
     from lorepack.packing import audits
 
-    with progress(as_json) as show:
+    with progress(as_json) as told:
         audited = audits.audit_adapter(
-            model, adapter, facts, out, progress=show, **counting, **probing, **load
+            model, adapter, facts, out, progress=told, **counting, **probing, **load
         )
     row = audited.to_json()
-    finish(row, as_json, lambda: table("Audit", ["figure", "value"], list(row.items())))
+
+    def show() -> None:
+        figures = [(name, value) for name, value in row.items() if name not in ("notes", "out")]
+        table("Audit", ["figure", "value"], figures)
+        for note in row["notes"]:
+            click.echo(f"note: {note}")
+        click.echo(f"results: {row['out']}")
+
+    finish(row, as_json, show)
 
 
 def _several(

@@ -19,6 +19,7 @@ from lorepack.llm.chat import Ends
 from lorepack.llm.decode import Engine, Ids, Request
 from lorepack.llm.engine.answers import Asked, answers
 from lorepack.llm.engine.model import fits
+from lorepack.llm.engine.session import check_places
 from lorepack.llm.load import LanguageModel
 from lorepack.llm.padded import GROWTH, Answered, Padded, Progress, default_batch_tokens
 from lorepack.llm.sampling import keys_of
@@ -73,7 +74,8 @@ def generate(
         For every prompt ``samples`` texts; with ``greedy``, the greedy one before them.
 
     Raises:
-        InputError: an empty prompt, a prompt that does not fit the context, a value out of range.
+        InputError: an empty prompt, a prompt that does not fit the context, a value out of range,
+            an adapter that the stack does not hold.
         NumericError: the model's logits are NaN.
     """
     found = generate_ids(
@@ -127,6 +129,8 @@ def generate_ids(
             f"adapters: {len(adapters)} for {len(prompts)} prompts; expected one a prompt, and the "
             "stack that holds them"
         )
+    if adapters is not None and stack is not None:
+        check_places(adapters, stack)
     left_out = set(overlong_indices(lm, prompts, max_new_tokens))
     if left_out and overlong == "error":
         i = min(left_out)
@@ -287,7 +291,7 @@ class _Call:
             mine = [place for place, other in enumerate(adapters) if other == adapter]
             batches = run.answer(mine, tokens)
             while True:  # between two batches the caller meets no adapter
-                with self.stack.using(adapter):
+                with self.stack.attached(), self.stack.using(adapter):
                     batch = next(batches, None)
                 if batch is None:
                     break

@@ -16,6 +16,7 @@ from lorepack.errors import InputError
 from lorepack.llm import workers
 from lorepack.llm.engine.model import fits
 from lorepack.llm.engine.scores import Scored, scores
+from lorepack.llm.engine.session import check_places
 from lorepack.llm.load import LanguageModel
 from lorepack.llm.padded import default_batch_tokens
 from lorepack.lora import Stack
@@ -87,6 +88,8 @@ def score_pairs(
         raise InputError(f"{len(contexts)} contexts for {len(continuations)} continuations")
     if adapters is not None and (stack is None or len(adapters) != len(contexts)):
         raise InputError(f"{len(adapters)} adapters for {len(contexts)} pairs, and a stack")
+    if adapters is not None and stack is not None:
+        check_places(adapters, stack)
     starts = [lm.chat.text_ids(c) if isinstance(c, str) else list(c) for c in contexts]
     ends = [lm.chat.continuation_ids(c) if isinstance(c, str) else list(c) for c in continuations]
     for i, (start, end) in enumerate(zip(starts, ends, strict=True)):

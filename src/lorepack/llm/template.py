@@ -54,7 +54,7 @@ class TemplateStyle:
         tokenizer: a transformers tokenizer with a ``chat_template``.
 
     Raises:
-        InputError: the template cannot render one question.
+        InputError: the template is no text, cannot render one question, or leaves it out.
     """
 
     special = False  # the template writes BOS itself; the tokenizer must not add another
@@ -62,9 +62,10 @@ class TemplateStyle:
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
-        template = tokenizer.get_chat_template()
+        template = self._own_template()
         self._template = _CLOCK + template if "strftime_now" in template else template
         self._frames: OrderedDict[tuple[Any, ...], tuple[str, str, bool] | None] = OrderedDict()
+        self._check_question()
         self._system_role = self._takes_system()
         self._lead, self._ending = self._reply_parts()
 
@@ -117,31 +118,48 @@ class TemplateStyle:
         return messages
 
     def _render(self, messages: list[dict[str, str]], answered: bool = False) -> str:
-        text = self._tokenizer.apply_chat_template(
-            messages,
-            chat_template=self._template,
-            tokenize=False,
-            add_generation_prompt=not answered,
-            date_string=_DATE,
-            enable_thinking=False,
-        )
+        try:
+            text = self._tokenizer.apply_chat_template(
+                messages,
+                chat_template=self._template,
+                tokenize=False,
+                add_generation_prompt=not answered,
+                date_string=_DATE,
+                enable_thinking=False,
+            )
+        except Exception as error:  # templates raise what they like
+            what = "one question" if len(messages) == 1 else f"{len(messages)} messages"
+            raise self._broken(f"cannot render {what} ({error})") from error
         return str(text)
+
+    def _broken(self, what: str) -> InputError:
+        return InputError(
+            f"{self._tokenizer.name_or_path}: the chat template {what}; mend chat_template in the "
+            "tokenizer's files"
+        )
+
+    def _own_template(self) -> str:
+        try:
+            template = self._tokenizer.get_chat_template()
+        except ValueError as error:  # several templates, and none of them the default
+            raise self._broken(f"cannot be chosen ({error})") from error
+        if not isinstance(template, str):
+            raise self._broken(f"is no text (got {type(template).__name__})")
+        return template
+
+    def _check_question(self) -> None:
+        """A template that shows no question would ask the same of every fact."""
+        shown = self._render([{"role": "user", "content": _SLOT}])
+        if _SLOT.casefold() not in shown.casefold():
+            raise self._broken(f"leaves the user's question out (it gives {shown[:60]!r})")
 
     def _takes_system(self) -> bool:
         """Whether a system message is accepted and shown; some templates raise or drop it."""
         question = {"role": "user", "content": "x"}
         try:
             return _SLOT in self._render([{"role": "system", "content": _SLOT}, question])
-        except Exception:  # templates raise what they like
-            pass
-        try:
-            self._render([question])
-        except Exception as error:
-            raise InputError(
-                f"{self._tokenizer.name_or_path}: the chat template cannot render one question "
-                f"({error}); mend chat_template in the tokenizer's files"
-            ) from error
-        return False
+        except InputError:
+            return False
 
     def _reply_parts(self) -> tuple[str, str]:
         """Text between the prompt and the assistant's words, and text that follows them."""

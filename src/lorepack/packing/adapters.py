@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from lorepack import files, lora
-from lorepack.errors import InputError, NotFoundError
+from lorepack.errors import InputError, LorepackError, NotFoundError
 from lorepack.llm import QUESTION, LanguageModel
 from lorepack.packing.run import GRID, JOB, JOBS, RUN, Run
 
@@ -147,8 +147,8 @@ def adapters_on(
     Raises:
         NotFoundError: a file of one is missing.
         InputError: a file of one is broken.
-        MismatchError: one is of another base, or changes nothing.
-        NumericError: one holds NaN or infinity.
+        MismatchError: one is of another base, or has weight and changes nothing.
+        NumericError: one, or the logits with it, holds NaN or infinity.
     """
     read = [lora.load(source.adapter, lm.model, fingerprint=lm.fingerprint) for source in found]
     for source, one in zip(found, read, strict=True):
@@ -157,7 +157,12 @@ def adapters_on(
     asked = torch.tensor([lm.chat.prompt_ids(QUESTION.format(q="Was this adapter applied?"))])
     for index, one in enumerate(read):
         stack.load_factors(index, one.factors)
-        lora.verify_applied(stack, index, lm.model, asked.to(lm.device))
+        try:
+            changed = lora.verify_applied(stack, index, lm.model, asked.to(lm.device))
+        except LorepackError as error:
+            raise type(error)(f"{found[index].adapter}: {error}") from error
+        if not changed:
+            notes.append(f"{found[index].name}: the adapter is all zero and changes nothing")
     with stack.attached():
         stack.use(None)
         yield stack

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lorepack.auditing.edits import EditedModel, EditSettings, audit_edits
+from lorepack.auditing.edits import BASE, EditedModel, EditSettings, audit_edits
 from lorepack.auditing.edits_file import read_edits
 from lorepack.errors import InputError
 from lorepack.llm import LanguageModel
@@ -52,7 +52,7 @@ def edits(
     """
     notes: list[str] = []
     settings = EditSettings(form=form, seed=seed)
-    found, listed = sources(adapters, RESERVED), read_edits(file, notes, limit)
+    found, listed = sources(adapters, (*RESERVED, BASE)), read_edits(file, notes, limit)
     trained = {source.name: frozenset(source.mix.get("trained", ())) for source in found}
     if only_trained:
         known = frozenset[str]().union(*trained.values())

@@ -18,6 +18,7 @@ from lorepack.errors import InputError
 from lorepack.facts import Fact
 from lorepack.probing.settings import ProbeSettings
 
+_LONG, _LONGER = 1000, 8  # an exemplar has no more characters, or so many times the median
 SPARES = 2  # a fact and a paraphrase of it can both be exemplars of one prompt
 _TRIES = 50  # draws until a set differs from the earlier ones; small pools have few sets
 
@@ -137,8 +138,9 @@ def choose(pool: Sequence[Fact], settings: ProbeSettings, apart: bool = False) -
         settings: ``exemplars`` says how. ``positional``: prompt i shows rows ``shots·i`` to
             ``shots·i + shots - 1`` of the pool, from the front again when it ends, and a fact may
             be its own exemplar (arXiv 2502.14502). ``random``: drawn by a hash of seed and id,
-            whatever the order of the pool; no fact is its own exemplar. ``same-relation``: the
-            same within the asked fact's relation, filled up from the whole pool.
+            whatever the order of the pool; no fact is its own exemplar, and none that is far
+            longer than the others is one. ``same-relation``: the same within the asked fact's
+            relation, filled up from the whole pool.
         apart: whether no fact of the pool will be asked, so that none must be kept as a spare.
 
     Raises:
@@ -150,10 +152,23 @@ def choose(pool: Sequence[Fact], settings: ProbeSettings, apart: bool = False) -
         raise InputError("no facts to take exemplars from; give some, or set shots=0")
     if settings.exemplars == "positional":
         return _positional(pool, settings)
+    pool, long = _without_long(pool)
     default, notes = _draw(pool, settings, "", apart)
+    notes = [*long, *notes]
     if settings.exemplars == "random":
         return Prompts(default, notes=tuple(notes))
     return _by_relation(pool, settings, default, notes, apart)
+
+
+def _without_long(pool: Sequence[Fact]) -> tuple[Sequence[Fact], list[str]]:
+    """The pool without facts of which one as an exemplar would fill the context of all questions
+    behind it, and a note on them."""
+    sizes = [len(fact.question) + len(fact.answer) for fact in pool]
+    most = max(_LONG, _LONGER * sorted(sizes)[len(sizes) // 2])
+    kept = [fact for fact, size in zip(pool, sizes, strict=True) if size <= most]
+    if len(kept) == len(pool):
+        return pool, []
+    return kept, [f"{len(pool) - len(kept)} facts of more than {most:,} characters: no exemplars"]
 
 
 def _same_note(settings: ProbeSettings) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lorepack.errors import InputError
 from lorepack.llm.engine.adapters import Company
 from lorepack.llm.engine.layout import Fresh, Going, Layout
 from lorepack.llm.engine.model import Model
@@ -23,6 +24,18 @@ Adapters = Sequence[int | None]
 def kinds_of(adapters: Adapters | None) -> list[int] | None:
     """Adapters as the numbers of a tree's kinds."""
     return None if adapters is None else [-1 if a is None else a for a in adapters]
+
+
+def check_places(adapters: Adapters, stack: Stack) -> None:
+    """Every adapter must be one of the stack's: another would be answered for by the base.
+
+    Raises:
+        InputError: one is not.
+    """
+    count = len(stack.specs)
+    wrong = next((a for a in adapters if a is not None and not 0 <= a < count), None)
+    if wrong is not None:
+        raise InputError(f"adapters: got {wrong}; the stack holds {count}, counted from 0")
 
 
 class Session:
