@@ -260,7 +260,6 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as temporary:
         found = compare(lm, mixes, options, (options.out or Path(temporary)).resolve())
     print(table(found), file=sys.stderr)
-    ours, peer = (NEW, OLD) if options.choose else (NEW, TRAINED)
     means = {name: _mean(found, name) for name in next(iter(found.values()))}
     ours, peer = (
         means[name]["neutral_kl"] if name in means else None
