@@ -13,6 +13,9 @@ cause overwrite the others and counts the trained facts too.
     relation      its relation is one of those of the trained facts
     subject       its subject is that of a trained fact, or shares a rare token with one
     format        the form of the answers changed (`forms.RULE`)
+
+A domain, relation or subject that holds for nearly all facts outside of the mix (every relation
+was trained, say) tells none of them apart: it is counted, marked ``common``, and explains nothing.
 """
 
 from __future__ import annotations
@@ -54,6 +57,9 @@ SIDES = {
     "negative": tuple(name for name in LABELS if name != "refusal_gone"),
 }
 _RARE = 100  # a token of a subject tells something when at most one fact in so many has it
+_ABOUT = ("domain", "relation", "subject")  # what is asked of a fact, and not of its answers
+_MANY = 20  # facts below which nothing can be called common
+_COMMON = 0.9  # share of the facts above which these tell nothing
 _FEW = 3  # … or no more than these
 _SCHEMA = pa.schema(
     [
@@ -127,23 +133,37 @@ class Evidence:
         shifted = self.pair.moved(side)[rows]
         strata = self.pair.codes_before[rows]
         held = {label: self.holds[label][rows] for label in SIDES[side]}
-        explained = int((np.any(list(held.values()), axis=0) & shifted).sum())
+        telling = [flags for label, flags in held.items() if not self.common(label)]
+        explained = int((np.any(telling, axis=0) & shifted).sum()) if telling else 0
         return {
             "shifts": int(shifted.sum()),
             "explained": explained,
             "unexplained": int(shifted.sum()) - explained,
             "labels": {
-                label: by_luck(flags, shifted, strata).to_json() for label, flags in held.items()
+                label: {
+                    **by_luck(flags, shifted, strata).to_json(),
+                    "common": self.common(label),
+                }
+                for label, flags in held.items()
             },
         }
+
+    def common(self, label: str) -> bool:
+        """Whether a condition is of no use, since it holds for nearly all facts."""
+        flags = self.holds[label][self.pair.untrained]
+        return label in _ABOUT and flags.size >= _MANY and bool(flags.mean() > _COMMON)
 
     def write(self, path: Path) -> None:
         """Write ``causes.parquet``: one row a shifted fact that was not in the mix."""
         pair, rows = self.pair, []
+        telling = {
+            side: [label for label in labels if not self.common(label)]
+            for side, labels in SIDES.items()
+        }
         for place, (was, now) in self.shown.items():
             codes = pair.codes_before[place], pair.codes_after[place]
             side = "positive" if codes[1] < codes[0] else "negative"
-            causes = [label for label in SIDES[side] if self.holds[label][place]]
+            causes = [label for label in telling[side] if self.holds[label][place]]
             names = [CATEGORIES[code] for code in codes]
             rows.append((pair.facts[place].id, side, *names, causes, was, now))
         columns = list(zip(*rows, strict=True)) or [()] * len(_SCHEMA)

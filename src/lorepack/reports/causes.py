@@ -90,6 +90,10 @@ def _row(label: str, cause: Cause) -> Row:
         bounds = fig.interval(cause.low, cause.high)
         chance = fig.percent(cause.chance) + (f" ({bounds})" if bounds else "")
     meaning = WORDS[label][1] if label in WORDS else ""
+    if cause.common:
+        meaning = (
+            f"{meaning} It holds for nearly all facts, shifted or not: no explanation.".strip()
+        )
     return Row(label, name(label), meaning, cause, chance, fig.p_value(cause.p))
 
 

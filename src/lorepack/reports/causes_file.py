@@ -19,6 +19,8 @@ class Cause(Part):
     low: Share | None = None
     high: Share | None = None
     p: Share | None = None
+    common: bool = False
+    """whether it holds for nearly all facts, shifted or not, and so explains none"""
 
     @property
     def beyond_luck(self) -> bool:
