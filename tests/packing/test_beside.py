@@ -259,10 +259,10 @@ def test_the_file_of_jobs_names_replay_and_guard(tmp_path):
     ]
 
 
-@pytest.mark.parametrize("setting", ["replay_ratio=0.5", "harm_budget=0.1", "loss=distill"])
-def test_pack_which_has_facts_alone_says_where_the_rest_can_be_given(tmp_path, new, setting):
-    with pytest.raises(InputError, match=r"needs texts beside the facts.*lorepack train"):
+@pytest.mark.parametrize("setting", ["replay_loss=answer", "harm_budget=0.1", "loss=distill"])
+def test_what_pack_is_not_given_is_asked_of_train(tmp_path, new, setting):
+    with pytest.raises(InputError, match=r"needs more than facts.*lorepack train"):
         lorepack.pack("world", new, tmp_path / "run", sets=[setting])
-    with pytest.raises(InputError, match=r"cell rank=1: .*needs texts beside"):
+    with pytest.raises(InputError, match=r"cell rank=1: .*needs more than facts"):
         lorepack.pack_grid("world", new, tmp_path / "grid", {"rank": [1]}, sets=[setting])
     assert not list(tmp_path.rglob("*.json"))
