@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -130,13 +130,13 @@ def _ours(lm: Any, prompts: dict[int, Ids], plan: dict[str, Any]) -> Side:
 
     def stacked() -> Iterator[tuple[str, list[Ids]]]:
         pairs = [(index, number) for index in range(count) for number in prompts]
-        bare = plan.get("bare", False)
-        with nullcontext() if bare else _on(stack):
+        with _on(stack):
             found = llm.generate_ids(
                 lm,
                 [prompts[number] for _, number in pairs],
                 max_new_tokens=NEW,
-                **({} if bare else {"stack": stack, "adapters": [index for index, _ in pairs]}),
+                stack=stack,
+                adapters=[index for index, _ in pairs],
             )
         yield from ((f"{i} {n}", row) for (i, n), row in zip(pairs, found, strict=True))
 
