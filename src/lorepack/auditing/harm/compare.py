@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from lorepack.auditing.mcnemar import mcnemar
+
 _ELEMENTS = 2**22  # draws of the bootstrap that are held at once
 
 
@@ -47,20 +49,6 @@ def compared(
         return {**row, "p": mcnemar(won, lost), "test": "mcnemar"}
     p = bootstrap_p(after - before, seed=seed, resamples=resamples)
     return {**row, "p": p, "test": "paired-bootstrap"}
-
-
-def mcnemar(won: int, lost: int) -> float:
-    """Exact two-sided p of ``won`` against ``lost`` discordant items, under a fair coin."""
-    total, fewer = won + lost, min(won, lost)
-    if not total:
-        return 1.0
-    # Terms of the binomial sum by logarithms: 2^-n is 0 in floating point from n = 1075.
-    terms = [
-        math.lgamma(total + 1) - math.lgamma(k + 1) - math.lgamma(total - k + 1)
-        for k in range(fewer + 1)
-    ]
-    tail = math.fsum(math.exp(term - total * math.log(2)) for term in terms)
-    return min(1.0, 2 * tail)
 
 
 def bootstrap_p(
